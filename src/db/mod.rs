@@ -1,0 +1,3 @@
+//! The database: ids of our rows, connections, migrations.
+
+pub mod ids;

@@ -1,0 +1,128 @@
+//! What models, fields and columns the attached host has, from `ir_model`, `ir_model_fields` and `pg_attribute`.
+//!
+//! Identifiers that reach SQL come only from here, never from what a user typed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Odoo's type of a field (`ir_model_fields.ttype`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum FieldType {
+    Char,
+    Text,
+    Html,
+    Integer,
+    Float,
+    Monetary,
+    Boolean,
+    Date,
+    Datetime,
+    Selection,
+    Many2one,
+    One2many,
+    Many2many,
+    Reference,
+    Many2oneReference,
+    Binary,
+    Json,
+    Properties,
+    PropertiesDefinition,
+}
+
+impl FieldType {
+    /// The type that `ir_model_fields.ttype` names; `None` for a type this version does not know.
+    pub fn from_ttype(ttype: &str) -> Option<Self> {
+        Some(match ttype {
+            "char" => Self::Char,
+            "text" => Self::Text,
+            "html" => Self::Html,
+            "integer" => Self::Integer,
+            "float" => Self::Float,
+            "monetary" => Self::Monetary,
+            "boolean" => Self::Boolean,
+            "date" => Self::Date,
+            "datetime" => Self::Datetime,
+            "selection" => Self::Selection,
+            "many2one" => Self::Many2one,
+            "one2many" => Self::One2many,
+            "many2many" => Self::Many2many,
+            "reference" => Self::Reference,
+            "many2one_reference" => Self::Many2oneReference,
+            "binary" => Self::Binary,
+            "json" => Self::Json,
+            "properties" => Self::Properties,
+            "properties_definition" => Self::PropertiesDefinition,
+            _ => return None,
+        })
+    }
+}
+
+/// A field as the host's catalogue describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Name of the field, which is also the column's name where there is one.
+    pub name: String,
+    /// Odoo's type.
+    pub ttype: FieldType,
+    /// Model at the other end of a relation.
+    pub relation: Option<String>,
+    /// one2many: the many2one on the other side.
+    pub relation_field: Option<String>,
+    /// many2many: the relation table.
+    pub relation_table: Option<String>,
+    /// many2many: column of this model in the relation table.
+    pub column1: Option<String>,
+    /// many2many: column of the target in the relation table.
+    pub column2: Option<String>,
+    /// False: computed when read, so there is no column.
+    pub store: bool,
+    /// Dotted path of a related field.
+    pub related: Option<String>,
+    /// jsonb by language.
+    pub translate: bool,
+    /// jsonb by company id (Odoo 18+).
+    pub company_dependent: bool,
+    /// The column's PostgreSQL type as `format_type` prints it (`character varying`, `integer`, `jsonb`, …);
+    /// `None` where the table has no such column.
+    pub column_type: Option<String>,
+    /// Values and labels (Indonesian first, else English) of a selection, in the host's order.
+    pub selection: Vec<(String, String)>,
+}
+
+/// A model with the table that holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// `sicantik.permit`
+    pub name: String,
+    /// `sicantik_permit`, in schema `public`.
+    pub table: String,
+    /// Fields by name.
+    pub fields: BTreeMap<String, Field>,
+}
+
+impl Model {
+    /// The field, if it is a column of the table.
+    pub fn column(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name).filter(|f| f.column_type.is_some())
+    }
+
+    /// Names of the fields that are columns, sorted.
+    pub fn column_names(&self) -> Vec<&str> {
+        self.fields.values().filter(|f| f.column_type.is_some()).map(|f| f.name.as_str()).collect()
+    }
+}
+
+/// Every model of the host that has a table.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Models by name.
+    pub models: BTreeMap<String, Arc<Model>>,
+}
+
+impl Catalog {
+    /// The model of that name.
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.models.get(name)
+    }
+}

@@ -1,0 +1,3 @@
+//! The host: the Odoo database we are attached to.
+
+pub mod catalog;

@@ -1,0 +1,3 @@
+//! What users write. This is a security boundary: nothing typed reaches SQL except as a bound value.
+
+pub mod domain;

@@ -1,0 +1,3 @@
+//! The `sicantik-notifyd` binary.
+
+fn main() {}
