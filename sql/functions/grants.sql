@@ -1,0 +1,54 @@
+-- Rights, each by name; never GRANT ALL. Applied on every migrate, after tables, functions and views.
+--
+-- The capture role: insert events, count misses. Nothing else, in no schema.
+grant usage on schema sicantik_notify to sicantik_notify_capture, sicantik_notifyd, sicantik_notify_viewer;
+grant insert on sicantik_notify.event to sicantik_notify_capture;
+grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.miss to sicantik_notify_capture;
+grant select on sequence sicantik_notify.awake to sicantik_notify_capture;
+
+-- The daemon: reads configuration, moves work. No TRIGGER, no REFERENCES, no TRUNCATE, no CREATE, nothing owned.
+grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias, sicantik_notify.noise_column,
+    sicantik_notify.trigger, sicantik_notify.rule, sicantik_notify.template, sicantik_notify.template_map,
+    sicantik_notify.provider, sicantik_notify.provider_secret, sicantik_notify.config_version,
+    sicantik_notify.capture_publication, sicantik_notify.capture_state, sicantik_notify.installation, sicantik_notify.repeatable,
+    sicantik_notify.schema_history to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.event to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
+    sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
+grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
+grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
+grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
+    sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
+grant select, update on sequence sicantik_notify.awake to sicantik_notifyd;
+grant select on sequence sicantik_notify.miss to sicantik_notifyd;
+
+-- Operators write configuration, except secrets; viewers look.
+grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
+    sicantik_notify.noise_column, sicantik_notify.trigger, sicantik_notify.rule, sicantik_notify.template,
+    sicantik_notify.template_map, sicantik_notify.provider to sicantik_notify_operator;
+grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
+grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
+grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
+    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider,
+    sicantik_notify.v_capture, sicantik_notify.v_problem to sicantik_notify_viewer, sicantik_notifyd;
+
+-- Functions: nobody by default.
+do $functions$
+declare
+    f regprocedure;
+begin
+    for f in
+        select p.oid from pg_catalog.pg_proc p
+        where p.pronamespace = 'sicantik_notify'::regnamespace and p.proowner = 'sicantik_notify_owner'::regrole
+    loop
+        execute format('revoke all on function %s from public', f);
+    end loop;
+end
+$functions$;
+grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hook_findings(), sicantik_notify.capture_misses(),
+    sicantik_notify.host_identity(), sicantik_notify.delivery_permit(text), sicantik_notify.arm(text, text, boolean),
+    sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.show_phone(text),
+    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
+    to sicantik_notifyd;
+grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;

@@ -1,0 +1,56 @@
+-- hook_statements(): what `hooks install` runs and `hooks sql` prints, table by table, in order. Each table is one
+-- transaction with a small lock_timeout (CREATE TRIGGER takes SHARE ROW EXCLUSIVE), tried again a few times.
+create or replace function sicantik_notify.hook_statements()
+returns table (model text, step integer, statement text)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $hook_statements$
+declare
+    plan record;
+begin
+    for plan in
+        select p.model, p.table_name, p.shape
+        from sicantik_notify.capture_plan p
+        where p.active and to_regclass(format('public.%I', p.table_name)) is not null
+        order by p.model
+    loop
+        model := plan.model;
+        step := 0;
+        foreach statement in array array[
+            'set local lock_timeout = ''2s''',
+            -- The function: made by the owner, then given to the role that may only insert events.
+            'set local role sicantik_notify_owner',
+            'grant create on schema sicantik_notify to sicantik_notify_capture',
+            sicantik_notify.capture_source(plan.model),
+            format('alter function sicantik_notify.%I() owner to sicantik_notify_capture', 'capture_' || plan.table_name),
+            format('revoke all on function sicantik_notify.%I() from public', 'capture_' || plan.table_name),
+            'revoke create on schema sicantik_notify from sicantik_notify_capture',
+            format('insert into sicantik_notify.capture_publication (model, checksum, source)'
+                   || ' select %L, md5(f.prosrc), sicantik_notify.capture_source(%1$L) from pg_catalog.pg_proc f'
+                   || ' where f.oid = ''sicantik_notify.%s()''::regprocedure',
+                   plan.model, quote_ident('capture_' || plan.table_name)),
+            'reset role',
+            -- The triggers: two, of one generic form; which columns matter is a question of the body.
+            format(case plan.shape when 'row'
+                       then 'create or replace trigger sicantik_notify_insert after insert on public.%I'
+                            || ' for each row execute function sicantik_notify.%I()'
+                       else 'create or replace trigger sicantik_notify_insert after insert on public.%I'
+                            || ' referencing new table as new_rows'
+                            || ' for each statement execute function sicantik_notify.%I()' end,
+                   plan.table_name, 'capture_' || plan.table_name),
+            format(case plan.shape when 'row'
+                       then 'create or replace trigger sicantik_notify_update after update on public.%I'
+                            || ' for each row execute function sicantik_notify.%I()'
+                       else 'create or replace trigger sicantik_notify_update after update on public.%I'
+                            || ' referencing old table as old_rows new table as new_rows'
+                            || ' for each statement execute function sicantik_notify.%I()' end,
+                   plan.table_name, 'capture_' || plan.table_name)
+        ] loop
+            step := step + 1;
+            return next;
+        end loop;
+    end loop;
+end
+$hook_statements$;
+comment on function sicantik_notify.hook_statements() is 'What hooks install runs and hooks sql prints';

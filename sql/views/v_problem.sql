@@ -1,0 +1,32 @@
+-- v_problem: everything that needs a person, in one list.
+create view sicantik_notify.v_problem as
+select p.severity, p.since, p.key as about, p.summary, p.remedy
+from sicantik_notify.problem p
+union all
+select f.severity, null, 'hooks of ' || coalesce(f.table_name, f.model), f.finding, f.remedy
+from sicantik_notify.hook_findings() f
+union all
+select 'alarm', s.set_aside_at, 'event of ' || s.model || ',' || s.record_id,
+       'could not be evaluated: ' || s.error, 'mend the rule; its events are kept in event_set_aside'
+from sicantik_notify.event_set_aside s
+where s.next_try_at is null
+union all
+select 'warning', q.created_at, 'message ' || q.id, 'held: ' || coalesce(q.last_error, ''), 'release or cancel it'
+from sicantik_notify.queue q
+where q.state = 'held'
+union all
+select 'alarm', h.last_error_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
+       'see the error; messages wait and burn no retries'
+from sicantik_notify.provider_health h
+join sicantik_notify.provider p on p.id = h.provider_id
+where h.open_until > clock_timestamp()
+union all
+select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not send: ' || i.note, 'see the reason'
+from sicantik_notify.instance i
+where not i.delivering
+union all
+select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log or decision',
+       'call sicantik_notify.ensure_partitions() and move them'
+where exists (select from sicantik_notify.attempt_default) or exists (select from sicantik_notify.log_default)
+   or exists (select from sicantik_notify.decision_default);
+comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';

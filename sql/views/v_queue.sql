@@ -1,0 +1,25 @@
+-- v_queue: every message, waiting or finished, with the guide's states (SICANTIK guide §8.1).
+create view sicantik_notify.v_queue as
+select q.id, q.state, r.code as rule, t.code as trigger, q.model, q.record_id, q.partner_id, q.partner_name,
+       sicantik_notify.show_phone(q.phone) as phone, q.template_key, q.priority, q.scheduled_at, q.tries,
+       case
+           when q.state = 'processing' then 'in flight'
+           when q.state = 'held' then 'held: ' || coalesce(q.last_error, 'a person must release or cancel it')
+           when q.waiting_for = 'rule_inactive' then 'rule inactive'
+           when exists (select from sicantik_notify.queue b where b.phone = q.phone and b.state = 'processing') then 'recipient busy'
+           when not q.ready and q.scheduled_at > clock_timestamp() then 'scheduled'
+           else 'the daemon'
+       end as waiting_for,
+       q.possible_duplicate, q.last_error as error, null::text as provider_type, null::text as external_id,
+       q.changed_at, q.created_at, null::timestamptz as finished_at
+from sicantik_notify.queue q
+join sicantik_notify.rule r on r.id = q.rule_id
+left join sicantik_notify.trigger t on t.id = q.trigger_id
+union all
+select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name,
+       sicantik_notify.show_phone(l.phone), l.template_key, null, null, l.tries,
+       null,
+       l.possible_duplicate, l.error, l.provider_type, l.external_id,
+       l.changed_at, l.created_at, l.finished_at
+from sicantik_notify.log l;
+comment on view sicantik_notify.v_queue is 'Antrian: every message, waiting or finished; waiting_for says why it waits';

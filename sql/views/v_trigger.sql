@@ -1,0 +1,17 @@
+-- v_trigger: triggers, and since when their hook looks for them.
+create view sicantik_notify.v_trigger as
+select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
+       case t.trigger_type
+           when 'on_state_change' then format('%s: %s -> %s', t.state_field, coalesce(nullif(t.state_from, ''), '*'),
+                                              coalesce(nullif(t.state_to, ''), '*'))
+           when 'on_field_change' then format('%s (%s)', t.field_to_watch, t.field_change)
+           when 'cron' then coalesce(nullif(t.cron_expression, ''), format('every %s %s', t.interval_number, t.interval_type))
+       end as watches,
+       t.condition_domain,
+       (select count(*) from sicantik_notify.rule r where r.trigger = t.code and r.active) as active_rules,
+       case when t.active and t.trigger_type like 'on\_%' then
+           (select max(c.published_at) from sicantik_notify.capture_publication c where c.model = t.model)
+       end as published_at
+from sicantik_notify.trigger t;
+comment on view sicantik_notify.v_trigger is
+    'Pemicu: triggers; one holds for writes that begin after published_at, provided its hook is installed (v_capture)';
