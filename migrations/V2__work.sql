@@ -46,6 +46,9 @@ create sequence sicantik_notify.awake as bigint minvalue 0 start 1 cache 1;
 comment on sequence sicantik_notify.awake is
     'Until when (Unix time, milliseconds) the daemon is known to look at events without being woken; in the past: since then it is asleep or absent';
 
+-- From now on: a daemon that was never there must not look like one that has been away for half a century.
+select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint);
+
 create table sicantik_notify.event_set_aside (
     id             bigint generated always as identity primary key,
     set_aside_at   timestamptz not null default clock_timestamp(),
@@ -124,6 +127,7 @@ create table sicantik_notify.queue (
     claim_token        bigint,
     claimed_by         bigint,
     lease_until        timestamptz,
+    on_wire            bigint,
     check (state <> 'processing' or (claim_token is not null and claimed_by is not null and lease_until is not null)),
     check (not ready or (state = 'pending' and waiting_for is null))
 ) with (fillfactor = 70, vacuum_truncate = off, toast.vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
@@ -164,6 +168,8 @@ comment on column sicantik_notify.queue.created_at is 'When the message was enqu
 comment on column sicantik_notify.queue.claim_token is 'Number of the claim; a settle that names another one is stale';
 comment on column sicantik_notify.queue.claimed_by is 'Instance that works on it';
 comment on column sicantik_notify.queue.lease_until is 'When the claim ends by itself';
+comment on column sicantik_notify.queue.on_wire is
+    'Provider to which a request may be under way: written before the request, so that a crash leaves no doubt unseen';
 
 create table sicantik_notify.provider_health (
     provider_id   bigint primary key references sicantik_notify.provider (id) on delete cascade,

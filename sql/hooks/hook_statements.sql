@@ -30,6 +30,9 @@ begin
                    || ' select %L, md5(f.prosrc), sicantik_notify.capture_source(%1$L) from pg_catalog.pg_proc f'
                    || ' where f.oid = ''sicantik_notify.%s()''::regprocedure',
                    plan.model, quote_ident('capture_' || plan.table_name)),
+            -- Nobody is missed yet: the hooks count days without a daemon from here.
+            'select setval(''sicantik_notify.awake'', greatest((select s.last_value from sicantik_notify.awake s),'
+            ' (extract(epoch from clock_timestamp()) * 1000)::bigint))',
             'reset role',
             -- The triggers: two, of one generic form; which columns matter is a question of the body.
             format(case plan.shape when 'row'

@@ -126,3 +126,53 @@ impl Catalog {
         self.models.get(name)
     }
 }
+
+impl Catalog {
+    /// Reads the catalogue of the attached host.
+    ///
+    /// # Errors
+    /// The server's; a missing right on `ir_model_fields` among them.
+    pub async fn load(client: &impl deadpool_postgres::GenericClient) -> Result<Self, tokio_postgres::Error> {
+        use crate::db::statements as sql;
+        let mut models: BTreeMap<String, Model> = BTreeMap::new();
+        for row in client.query(sql::CATALOG_FIELDS.sql, &[]).await? {
+            let ttype: &str = row.get("ttype");
+            let Some(ttype) = FieldType::from_ttype(ttype) else { continue };
+            let (name, model): (String, String) = (row.get("name"), row.get("model"));
+            let field = Field {
+                name: name.clone(),
+                ttype,
+                relation: row.get("relation"),
+                relation_field: row.get("relation_field"),
+                relation_table: row.get("relation_table"),
+                column1: row.get("column1"),
+                column2: row.get("column2"),
+                store: row.get("store"),
+                related: row.get("related"),
+                translate: row.get("translate"),
+                company_dependent: row.get("company_dependent"),
+                column_type: row.get("column_type"),
+                selection: Vec::new(),
+            };
+            models
+                .entry(model.clone())
+                .or_insert_with(|| Model { name: model, table: row.get("table_name"), fields: BTreeMap::new() })
+                .fields
+                .insert(name, field);
+        }
+        for row in client.query(sql::CATALOG_SELECTIONS.sql, &[]).await? {
+            let (model, name): (&str, &str) = (row.get("model"), row.get("name"));
+            if let Some(field) = models.get_mut(model).and_then(|m| m.fields.get_mut(name)) {
+                field.selection.push((row.get("value"), row.get("label")));
+            }
+        }
+        Ok(Self { models: models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect() })
+    }
+}
+
+impl Field {
+    /// The label of a selection's value; the value itself where it has none.
+    pub fn label<'a>(&'a self, value: &'a str) -> &'a str {
+        self.selection.iter().find(|(v, _)| v == value).map_or(value, |(_, label)| label)
+    }
+}

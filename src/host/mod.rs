@@ -1,3 +1,6 @@
-//! The host: the Odoo database we are attached to.
+//! The host: the Odoo database we are attached to. We only ever read it.
 
 pub mod catalog;
+pub mod grants;
+pub mod permit;
+pub mod record;

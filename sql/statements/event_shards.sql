@@ -1,0 +1,18 @@
+-- Locks, for this transaction, some of the shards in which the oldest events lie; returns those it got.
+-- Ruling: events of a record must be taken together, which SKIP LOCKED on rows cannot do; a shard is hash(model, id) mod 64.
+-- The lock is released after the commit is visible, so the next holder never sees events that were just evaluated.
+-- $1 how many of the oldest events to look at, $2 how many shards at most
+select shard
+from (
+    select e.shard, min(e.id) as first
+    from (
+        select id, (hashtextextended(model, record_id) & 63)::integer as shard
+        from sicantik_notify.event
+        order by id
+        limit $1::bigint
+    ) e
+    group by e.shard
+    order by first
+) s
+where pg_try_advisory_xact_lock(1936286067, s.shard)
+limit $2::bigint

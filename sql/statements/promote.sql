@@ -1,0 +1,12 @@
+-- Makes due what has become due. Index: queue_not_due_idx.
+-- $1 how many
+update sicantik_notify.queue q
+set ready = true
+where q.id in (
+    select w.id
+    from sicantik_notify.queue w
+    where w.state = 'pending' and not w.ready and w.waiting_for is null and w.scheduled_at <= clock_timestamp()
+    order by w.scheduled_at
+    limit $1::bigint
+    for update skip locked
+)

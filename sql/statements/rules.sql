@@ -1,0 +1,6 @@
+-- Rules, in their order within a trigger.
+select r.id, r.code, r.name, r.active, r.trigger, r.condition_domain, r.condition_python, r.template_key, r.recipient_type,
+       r.staff_group, r.official_group, r.schedule_type, r.scheduled_delay, r.max_retries, r.retry_delay, r.retry_backoff,
+       r.context_preparation_code, r.priority
+from sicantik_notify.rule r
+order by r.trigger, r.sequence, r.code

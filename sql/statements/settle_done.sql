@@ -1,0 +1,23 @@
+-- Moves finished messages from queue to log, in one statement, and only under the claim that finished them.
+-- Returns the ids that were moved; an id that is missing was taken over: the settle is stale.
+-- $1… one array a column
+with done as (
+    delete from sicantik_notify.queue q
+    using unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                 $9::text[], $10::integer[], $11::boolean[])
+          as s (id, token, state, provider_id, provider_type, external_id, code, error, template_key, processing_time_ms, uncertain)
+    where q.id = s.id and q.claim_token = s.token and q.state = 'processing'
+    returning q.*, s.state as final_state, s.provider_id, s.provider_type, s.external_id, s.code, s.error,
+              s.template_key as used_template, s.processing_time_ms, s.uncertain
+)
+insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id, partner_name,
+    phone, template_key, context, provider_id, provider_type, external_id, code, error, tries, possible_duplicate, changed_at,
+    created_at, sent_at, processing_time_ms)
+select d.id, d.final_state, d.rule_id, r.code, t.code, d.event_id, d.model, d.record_id, d.partner_id, d.partner_name,
+       d.phone, coalesce(d.used_template, d.template_key), d.context, d.provider_id, d.provider_type, d.external_id, d.code, d.error,
+       d.tries, d.possible_duplicate or d.uncertain, d.changed_at, d.created_at,
+       case when d.final_state = 'sent' then clock_timestamp() end, d.processing_time_ms
+from done d
+left join sicantik_notify.rule r on r.id = d.rule_id
+left join sicantik_notify.trigger t on t.id = d.trigger_id
+returning id

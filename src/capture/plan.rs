@@ -1,0 +1,56 @@
+//! Which columns of which table the hooks look at: derived from the compiled configuration, stored in `capture_plan`, made
+//! into function bodies by the owner's `publish_capture()`. Only names are stored; the database resolves and quotes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::Transaction;
+
+use crate::db::statements as sql;
+
+/// The plan of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePlan {
+    /// The table, in schema public.
+    pub table: String,
+    /// Whether an active trigger wants it.
+    pub active: bool,
+    /// Whether inserts matter.
+    pub on_insert: bool,
+    /// Whether any change outside the noise columns matters.
+    pub any_write: bool,
+    /// Columns whose change matters.
+    pub watched: BTreeSet<String>,
+    /// Columns whose value is carried.
+    pub read: BTreeSet<String>,
+}
+
+/// Plans by model.
+pub type Plan = BTreeMap<String, TablePlan>;
+
+/// Stores the plans, switches off those of models that no trigger wants any more, and publishes. Returns the models whose
+/// hooks were published now.
+///
+/// # Errors
+/// The server's.
+pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, tokio_postgres::Error> {
+    // Two daemons that notice a change at once store and publish one after the other.
+    tx.query("select pg_advisory_xact_lock(hashtextextended('sicantik_notify.publish_capture', 0))", &[]).await?;
+    for (model, table) in plan {
+        let watched: Vec<&String> = table.watched.iter().collect();
+        let read: Vec<&String> = table.read.iter().collect();
+        tx.query(
+            sql::PLAN_STORE.sql,
+            &[&model, &table.table, &table.active, &table.on_insert, &table.any_write, &watched, &read],
+        )
+        .await?;
+    }
+    let wanted: Vec<&String> = plan.keys().collect();
+    tx.execute(
+        "update sicantik_notify.capture_plan set active = false, updated_at = clock_timestamp() \
+         where active and model <> all ($1)",
+        &[&wanted],
+    )
+    .await?;
+    let rows = tx.query("select model from sicantik_notify.publish_capture() where published", &[]).await?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
+}

@@ -1,0 +1,285 @@
+//! The daemon file, `/etc/sicantik-notifyd/config.toml`, and what the environment overrides.
+//!
+//! Strict: an unknown key is an error. Every field has a default except the database URL.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// Where the file is looked for.
+pub const DEFAULT_PATH: &str = "/etc/sicantik-notifyd/config.toml";
+/// Overrides `database.url`.
+pub const ENV_URL: &str = "SICANTIK_NOTIFYD_DATABASE_URL";
+/// Overrides `database.owner_url`.
+pub const ENV_OWNER_URL: &str = "SICANTIK_NOTIFYD_OWNER_URL";
+/// Overrides `state_dir`.
+pub const ENV_STATE_DIR: &str = "SICANTIK_NOTIFYD_STATE_DIR";
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; the message shows the line.
+    #[error("the configuration file {path} is wrong:\n{source}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// No database.
+    #[error("no database is configured: set `url` under `[database]` in {DEFAULT_PATH}, or {ENV_URL}")]
+    NoDatabase,
+    /// Values that do not fit together.
+    #[error("{0}")]
+    Rule(String),
+}
+
+/// The whole daemon file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The database.
+    pub database: DatabaseConfig,
+    /// Where the arming secret is kept. Default `$STATE_DIRECTORY`, else `/var/lib/sicantik-notifyd`.
+    pub state_dir: PathBuf,
+    /// Name of this instance in `instance`. Default: the host name.
+    pub name: Option<String>,
+    /// Stage 1.
+    pub capture: CaptureConfig,
+    /// Stage 2.
+    pub evaluate: EvaluateConfig,
+    /// Stage 3.
+    pub deliver: DeliverConfig,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// How the daemon connects, as role `sicantik_notifyd`. Required.
+    pub url: Option<SecretString>,
+    /// How `migrate` and `hooks` connect (a DBA's role). Default: `url`.
+    pub owner_url: Option<SecretString>,
+    /// CA certificates that may sign the server's, PEM. Default: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Connections, besides one for LISTEN. Default 6.
+    pub pool_size: PoolSize,
+}
+
+/// Connections of the daemon, 3 to 50.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct PoolSize(pub usize);
+
+impl Default for PoolSize {
+    fn default() -> Self {
+        // Odoo's workers share max_connections (100 by default): stay well below ten.
+        Self(6)
+    }
+}
+
+/// `[capture]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureConfig {
+    /// How often events are looked for without being woken, milliseconds, 20 to 60000. Default 1000.
+    pub poll_interval_ms: u64,
+    /// How often the hooks are verified, seconds, 1 to 3600. Default 60.
+    pub verify_interval_seconds: u64,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self { poll_interval_ms: 1000, verify_interval_seconds: 60 }
+    }
+}
+
+/// `[evaluate]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// False: this instance evaluates nothing. Default true.
+    pub enabled: bool,
+    /// Most records a batch, 1 to 10000. Default 500.
+    pub batch_records: u32,
+    /// Time that one batch may take, seconds, 1 to 60. Default 10. What takes longer is tried record by record.
+    pub batch_timeout_seconds: u64,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { enabled: true, batch_records: 500, batch_timeout_seconds: 10 }
+    }
+}
+
+/// `[deliver]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliverConfig {
+    /// False: this instance sends nothing. Default true.
+    pub enabled: bool,
+    /// How often due messages are looked for without being woken, milliseconds, 20 to 60000. Default 1000.
+    pub poll_interval_ms: u64,
+    /// Requests in flight at once, 1 to 500. Default 16.
+    pub concurrency: u32,
+    /// Messages a claim, 1 to 5000. Default 100.
+    pub claim_batch: u32,
+    /// How long a claim holds without renewal, seconds. Default 60; longer than `request_timeout_seconds`.
+    pub lease_seconds: u64,
+    /// Time for connecting to a provider, seconds. Default 5.
+    pub connect_timeout_seconds: u64,
+    /// Time for one request to a provider, seconds. Default 30.
+    pub request_timeout_seconds: u64,
+    /// Sign of life, milliseconds, 100 to 10000. Default 1000; three missed ones free the work of this instance.
+    pub heartbeat_ms: u64,
+    /// Pause of a provider after an account-level failure, seconds. Default 60.
+    pub circuit_seconds: u64,
+}
+
+impl Default for DeliverConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            poll_interval_ms: 1000,
+            concurrency: 16,
+            claim_batch: 100,
+            lease_seconds: 60,
+            connect_timeout_seconds: 5,
+            request_timeout_seconds: 30,
+            heartbeat_ms: 1000,
+            circuit_seconds: 60,
+        }
+    }
+}
+
+impl DeliverConfig {
+    /// After how long without a heartbeat the work of an instance is taken over. One more than three, since the
+    /// beat itself takes time.
+    pub fn dead_after(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms * 4)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database: DatabaseConfig::default(),
+            state_dir: std::env::var_os("STATE_DIRECTORY")
+                .map(PathBuf::from)
+                .unwrap_or_else(|| PathBuf::from("/var/lib/sicantik-notifyd")),
+            name: None,
+            capture: CaptureConfig::default(),
+            evaluate: EvaluateConfig::default(),
+            deliver: DeliverConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (a missing one at the default place is an empty one), then the environment, then checks.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the place and the remedy.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let asked = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let text = match std::fs::read_to_string(asked) {
+            Ok(text) => text,
+            Err(e) if path.is_none() && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Read { path: asked.to_owned(), source }),
+        };
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: asked.to_owned(), source: Box::new(source) })?;
+        if let Ok(url) = std::env::var(ENV_URL) {
+            config.database.url = Some(url.into());
+        }
+        if let Ok(url) = std::env::var(ENV_OWNER_URL) {
+            config.database.owner_url = Some(url.into());
+        }
+        if let Some(dir) = std::env::var_os(ENV_STATE_DIR) {
+            config.state_dir = dir.into();
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The rules that join several values.
+    ///
+    /// # Errors
+    /// [`ConfigError::Rule`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let d = &self.deliver;
+        let within = |name: &str, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::Rule(format!("`{name}` is {value}; it must be from {low} to {high}")))
+            }
+        };
+        within("database.pool_size", self.database.pool_size.0 as u64, 3, 50)?;
+        within("capture.poll_interval_ms", self.capture.poll_interval_ms, 20, 60_000)?;
+        within("capture.verify_interval_seconds", self.capture.verify_interval_seconds, 1, 3600)?;
+        within("evaluate.batch_records", self.evaluate.batch_records.into(), 1, 10_000)?;
+        within("evaluate.batch_timeout_seconds", self.evaluate.batch_timeout_seconds, 1, 60)?;
+        within("deliver.poll_interval_ms", d.poll_interval_ms, 20, 60_000)?;
+        within("deliver.concurrency", d.concurrency.into(), 1, 500)?;
+        within("deliver.claim_batch", d.claim_batch.into(), 1, 5000)?;
+        within("deliver.heartbeat_ms", d.heartbeat_ms, 100, 10_000)?;
+        within("deliver.request_timeout_seconds", d.request_timeout_seconds, 1, 600)?;
+        within("deliver.connect_timeout_seconds", d.connect_timeout_seconds, 1, 60)?;
+        if d.lease_seconds <= d.request_timeout_seconds {
+            return Err(ConfigError::Rule(format!(
+                "`deliver.lease_seconds` ({}) must be longer than `deliver.request_timeout_seconds` ({}): a message \
+                 whose lease ends during its request would be sent twice",
+                d.lease_seconds, d.request_timeout_seconds
+            )));
+        }
+        Ok(())
+    }
+
+    /// The daemon's database.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDatabase`].
+    pub fn url(&self) -> Result<&str, ConfigError> {
+        self.database.url.as_ref().map(ExposeSecret::expose_secret).ok_or(ConfigError::NoDatabase)
+    }
+
+    /// The DBA's connection to the same database.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDatabase`].
+    pub fn owner_url(&self) -> Result<&str, ConfigError> {
+        match &self.database.owner_url {
+            Some(url) => Ok(url.expose_secret()),
+            None => self.url(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = toml::from_str::<Config>("[deliver]\nconcurency = 3\n").expect_err("refused").to_string();
+        assert!(error.contains("concurency") && error.contains("concurrency"), "{error}");
+    }
+
+    #[test]
+    fn a_lease_is_longer_than_a_request() {
+        let config: Config = toml::from_str("[deliver]\nlease_seconds = 30\n").expect("parses");
+        assert!(config.check().expect_err("refused").to_string().contains("lease_seconds"));
+        Config::default().check().expect("defaults fit together");
+    }
+}

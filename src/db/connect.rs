@@ -1,0 +1,252 @@
+//! Connections to PostgreSQL. Promises: over TCP the server's certificate is verified unless the URL says
+//! `sslmode=disable`; every connection goes to a server that accepts writes; the pool stays small, because Odoo's own
+//! workers share `max_connections`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The connection string cannot be read.
+    #[error("the database URL cannot be read: {0}")]
+    Url(String),
+    /// A CA file cannot be used.
+    #[error("the CA file {path} cannot be used: {reason}")]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The server refused, or is not there.
+    #[error("no connection to PostgreSQL: {}", super::describe(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// The pool gave nothing in time.
+    #[error("no connection to PostgreSQL: {0}")]
+    Pool(String),
+}
+
+/// Where and how to connect: parsed once, used by pool, listener and migrations.
+#[derive(Clone)]
+pub struct Endpoint {
+    config: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the password.
+        f.debug_struct("Endpoint")
+            .field("hosts", &self.config.get_hosts())
+            .field("user", &self.config.get_user())
+            .field("dbname", &self.config.get_dbname())
+            .finish()
+    }
+}
+
+impl Endpoint {
+    /// Parses a URL or a key=value string. `sslmode` may be `disable`, or `require`, `verify-ca`, `verify-full` (all
+    /// three verify chain and name); `sslrootcert` names a CA file. Without `sslmode`, TCP means verified TLS and a
+    /// unix socket means none.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`] for what cannot be parsed, [`ConnectError::CaFile`] for an unusable CA file.
+    pub fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, ConnectError> {
+        let (rest, mode, root) = split_tls_options(url);
+        let mut config: tokio_postgres::Config =
+            rest.parse().map_err(|e: tokio_postgres::Error| ConnectError::Url(super::describe(&e)))?;
+        let only_sockets = config.get_hosts().iter().all(|h| matches!(h, Host::Unix(_)));
+        let ssl = match mode.as_deref() {
+            Some("disable") => SslMode::Disable,
+            None if only_sockets => SslMode::Disable,
+            None | Some("require" | "verify-ca" | "verify-full") => SslMode::Require,
+            Some(other) => {
+                return Err(ConnectError::Url(format!(
+                    "sslmode={other} is not supported; use verify-full, or disable on a trusted network"
+                )));
+            }
+        };
+        config
+            .ssl_mode(ssl)
+            .application_name("sicantik-notifyd")
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .connect_timeout(Duration::from_secs(10))
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30));
+        let ca = root.map(PathBuf::from).or_else(|| ca_file.map(Path::to_path_buf));
+        let tls = MakeRustlsConnect::new(client_config(ssl, ca.as_deref())?);
+        Ok(Self { config, tls })
+    }
+
+    /// The same server and database as another user.
+    pub fn as_user(&self, user: &str) -> Self {
+        let mut other = self.clone();
+        other.config.user(user);
+        other
+    }
+
+    /// The name of the database, for messages.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or("?")
+    }
+
+    /// One connection of its own (listener, migrations); the task that drives it ends with the client.
+    ///
+    /// # Errors
+    /// [`ConnectError::Server`].
+    pub async fn connect(&self) -> Result<tokio_postgres::Client, ConnectError> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        tokio::spawn(async move {
+            // The client's next call reports what went wrong here.
+            let _ = connection.await;
+        });
+        Ok(client)
+    }
+
+    /// A connection whose notifications are wanted: the caller drives it.
+    pub(crate) async fn connect_raw(
+        &self,
+    ) -> Result<
+        (
+            tokio_postgres::Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
+        ConnectError,
+    > {
+        Ok(self.config.connect(self.tls.clone()).await?)
+    }
+
+    /// A pool of at most `size` connections.
+    ///
+    /// # Errors
+    /// [`ConnectError::Pool`] if the pool cannot be built.
+    pub fn pool(&self, size: usize) -> Result<Database, ConnectError> {
+        let manager = Manager::from_config(
+            self.config.clone(),
+            self.tls.clone(),
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_secs(10)))
+            .create_timeout(Some(Duration::from_secs(15)))
+            .recycle_timeout(Some(Duration::from_secs(5)))
+            .build()
+            .map_err(|e| ConnectError::Pool(e.to_string()))?;
+        Ok(Database { pool })
+    }
+}
+
+/// The daemon's connections.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: Pool,
+}
+
+impl Database {
+    /// A connection; returns to the pool when dropped.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if none can be had in time.
+    pub async fn get(&self) -> Result<Object, ConnectError> {
+        self.pool.get().await.map_err(|e| match e {
+            deadpool_postgres::PoolError::Backend(error) => ConnectError::Server(error),
+            other => ConnectError::Pool(other.to_string()),
+        })
+    }
+}
+
+/// Takes `sslmode` and `sslrootcert` out of a connection string, since the driver does not know all their values.
+fn split_tls_options(url: &str) -> (String, Option<String>, Option<String>) {
+    let (mut mode, mut root) = (None, None);
+    let mut take = |pair: &str| -> bool {
+        match pair.split_once('=') {
+            Some(("sslmode", value)) => mode = Some(value.trim_matches('\'').to_owned()),
+            Some(("sslrootcert", value)) => root = Some(value.trim_matches('\'').to_owned()),
+            _ => return true,
+        }
+        false
+    };
+    let rest = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        match url.split_once('?') {
+            None => url.to_owned(),
+            Some((base, query)) => {
+                let kept: Vec<&str> = query.split('&').filter(|p| take(p)).collect();
+                if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+            }
+        }
+    } else {
+        url.split(' ').filter(|p| take(p)).collect::<Vec<_>>().join(" ")
+    };
+    (rest, mode, root)
+}
+
+fn client_config(mode: SslMode, ca_file: Option<&Path>) -> Result<ClientConfig, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    if mode != SslMode::Disable {
+        match ca_file {
+            Some(path) => {
+                let fail = |reason: String| ConnectError::CaFile { path: path.to_owned(), reason };
+                for cert in CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))? {
+                    let cert = cert.map_err(|e| fail(e.to_string()))?;
+                    roots.add(cert).map_err(|e| fail(e.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(fail("it holds no certificate".into()));
+                }
+            }
+            None => {
+                for cert in rustls_native_certs::load_native_certs().certs {
+                    // A single unusable certificate of the system is not our business.
+                    let _ = roots.add(cert);
+                }
+            }
+        }
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| ConnectError::Tls(e.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_options_leave_the_url() {
+        let (rest, mode, root) =
+            split_tls_options("postgres://u@h/db?sslmode=verify-full&connect_timeout=3&sslrootcert=/ca.pem");
+        assert_eq!(rest, "postgres://u@h/db?connect_timeout=3");
+        assert_eq!(mode.as_deref(), Some("verify-full"));
+        assert_eq!(root.as_deref(), Some("/ca.pem"));
+        let (rest, mode, _) = split_tls_options("host=h user=u sslmode=disable");
+        assert_eq!((rest.as_str(), mode.as_deref()), ("host=h user=u", Some("disable")));
+    }
+
+    #[test]
+    fn unverified_tls_is_not_to_be_had() {
+        let error = Endpoint::parse("host=h sslmode=prefer", None).expect_err("refused");
+        assert!(error.to_string().contains("verify-full"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! LISTEN on one channel. A notification is a hint: whoever waits here also polls, so a lost connection costs time,
+//! never an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
+use tokio_postgres::AsyncMessage;
+use tokio_util::sync::CancellationToken;
+
+use super::Endpoint;
+
+/// Keeps a connection that listens to `channels` and pokes `wake` at each notification, and once after each (re)connect,
+/// since something may have come while nobody listened. Ends when `stop` is cancelled.
+pub async fn listen(
+    endpoint: Endpoint,
+    channels: &'static [(&'static str, fn(&Wakes) -> &Notify)],
+    wakes: Arc<Wakes>,
+    stop: CancellationToken,
+) {
+    let mut pause = Duration::from_millis(200);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            result = session(&endpoint, channels, &wakes) => {
+                if let Err(error) = result {
+                    tracing::warn!(error, "The listening connection was lost; polling goes on.");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// What a notification wakes.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    /// Events may wait.
+    pub events: Notify,
+    /// Configuration may have changed.
+    pub configuration: Notify,
+    /// Messages may be due.
+    pub messages: Notify,
+}
+
+async fn session(
+    endpoint: &Endpoint,
+    channels: &[(&str, fn(&Wakes) -> &Notify)],
+    wakes: &Wakes,
+) -> Result<(), String> {
+    let (client, mut connection) = endpoint.connect_raw().await.map_err(|e| e.to_string())?;
+    let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+    let command: String = channels.iter().map(|(name, _)| format!("listen {name};")).collect();
+    // The connection is driven by the stream: both must run together.
+    let subscribe = client.batch_execute(&command);
+    tokio::pin!(subscribe);
+    let mut subscribed = false;
+    loop {
+        tokio::select! {
+            result = &mut subscribe, if !subscribed => {
+                result.map_err(|e| super::describe(&e))?;
+                subscribed = true;
+                for (_, wake) in channels {
+                    wake(wakes).notify_one();
+                }
+            }
+            message = messages.next() => match message {
+                Some(Ok(AsyncMessage::Notification(n))) => {
+                    if let Some((_, wake)) = channels.iter().find(|(name, _)| *name == n.channel()) {
+                        wake(wakes).notify_one();
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(super::describe(&error)),
+                None => return Err("closed by the server".into()),
+            }
+        }
+    }
+}

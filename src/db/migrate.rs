@@ -1,0 +1,265 @@
+//! Brings the schema `sicantik_notify` up to date. Promises: safe to run again and by two processes at once; needs no
+//! superuser (CREATEROLE, CREATE on the database, and rights on the host tables that it passes on); refuses a schema that
+//! is newer than this binary.
+
+use std::time::Duration;
+
+use refinery::{Migration, Runner};
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+
+use super::{ConnectError, Endpoint};
+
+mod embedded {
+    #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+    refinery::embed_migrations!("migrations");
+}
+
+const BOOTSTRAP: &str = include_str!("../../sql/bootstrap.sql");
+const HISTORY: &str = "sicantik_notify.schema_history";
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../sql/", $path)))),*]
+    };
+}
+
+/// Functions, in the order in which they need each other.
+const FUNCTIONS: &[(&str, &str)] = files![
+    "hooks/capture_object.sql",
+    "hooks/capture_source.sql",
+    "hooks/publish_capture.sql",
+    "hooks/hook_statements.sql",
+    "hooks/hook_findings.sql",
+    "hooks/hook_removal.sql",
+    "functions/host_identity.sql",
+    "functions/delivery_permit.sql",
+    "functions/bind_installation.sql",
+    "functions/arm.sql",
+    "functions/ensure_partitions.sql",
+    "functions/capture_misses.sql",
+    "functions/configuration_triggers.sql",
+    "functions/show_phone.sql",
+    "adapters/host_partner.sql",
+    "adapters/host_group_members.sql",
+    "adapters/host_inbound.sql",
+];
+
+/// Views: dropped and made again together when one of them changed, since columns may have moved.
+const VIEWS: &[(&str, &str)] = files![
+    "views/v_queue.sql",
+    "views/v_queue_summary.sql",
+    "views/v_log.sql",
+    "views/v_attempt.sql",
+    "views/v_decision.sql",
+    "views/v_trigger.sql",
+    "views/v_rule.sql",
+    "views/v_provider.sql",
+    "views/v_capture.sql",
+    "views/v_problem.sql",
+];
+
+const GRANTS: &str = include_str!("../../sql/functions/grants.sql");
+const DEFAULTS: &str = include_str!("../../sql/defaults.sql");
+
+/// Why a migration did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused a step.
+    #[error("{step} failed: {}", super::describe(.source))]
+    Step {
+        /// Which step.
+        step: String,
+        /// The server's answer.
+        source: tokio_postgres::Error,
+    },
+    /// A migration failed.
+    #[error("migration failed: {0}")]
+    Refinery(#[from] refinery::Error),
+    /// The schema is newer.
+    #[error(
+        "the schema is at version {found}, but this binary knows versions up to {known}: install the newer \
+         sicantik-notifyd; an older one must not touch a newer schema"
+    )]
+    Newer {
+        /// Version in the database.
+        found: i32,
+        /// Newest version that this binary knows.
+        known: i32,
+    },
+    /// The schema is older, or not there.
+    #[error("the schema is at version {found}, this binary needs {known}: run `sicantik-notifyd migrate`")]
+    Older {
+        /// Version in the database (0: none).
+        found: i32,
+        /// Version that this binary needs.
+        known: i32,
+    },
+    /// Somebody else migrates and does not end.
+    #[error("another migration holds the lock since 60 seconds; try again when it has ended")]
+    Locked,
+}
+
+/// What a migration did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Versions that were applied now.
+    pub applied: Vec<String>,
+    /// Functions and views that were replaced now.
+    pub replaced: Vec<String>,
+    /// Partitions that were made now.
+    pub partitions: Vec<String>,
+    /// Host tables on which rights could not be granted, with the statements that a DBA should run.
+    pub missing_grants: Vec<String>,
+}
+
+fn step<'a>(step: &'a str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + 'a {
+    move |source| MigrateError::Step { step: step.to_owned(), source }
+}
+
+/// The newest schema version that this binary knows.
+pub fn known_version() -> i32 {
+    embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
+}
+
+/// The version of the schema in the database; 0 where there is none.
+///
+/// # Errors
+/// [`MigrateError::Step`].
+pub async fn found_version(client: &Client) -> Result<i32, MigrateError> {
+    let exists: bool = client
+        .query_one("select to_regclass($1) is not null", &[&HISTORY])
+        .await
+        .map_err(step("looking for the schema"))?
+        .get(0);
+    if !exists {
+        return Ok(0);
+    }
+    let version: Option<i32> = client
+        .query_one(&format!("select max(version) from {HISTORY}"), &[])
+        .await
+        .map_err(step("reading the schema version"))?
+        .get(0);
+    Ok(version.unwrap_or(0))
+}
+
+/// Refuses to work on a schema of another version than this binary's.
+///
+/// # Errors
+/// [`MigrateError::Newer`], [`MigrateError::Older`].
+pub async fn check_version(client: &Client) -> Result<(), MigrateError> {
+    let (found, known) = (found_version(client).await?, known_version());
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(MigrateError::Newer { found, known }),
+        std::cmp::Ordering::Less => Err(MigrateError::Older { found, known }),
+    }
+}
+
+/// Migrates. `defaults` also installs the guide's triggers, templates and rules where there are none.
+///
+/// # Errors
+/// [`MigrateError`]; what was committed before stays, and the next run goes on from there.
+pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, MigrateError> {
+    let mut client = endpoint.connect().await?;
+    lock(&client).await?;
+    let mut report = Report::default();
+
+    let (found, known) = (found_version(&client).await?, known_version());
+    if found > known {
+        return Err(MigrateError::Newer { found, known });
+    }
+    client.batch_execute(BOOTSTRAP).await.map_err(step("making roles and schema"))?;
+    client.batch_execute("set role sicantik_notify_owner").await.map_err(step("becoming the owner"))?;
+    let mut runner: Runner = embedded::migrations::runner();
+    runner.set_migration_table_name(HISTORY);
+    let done = runner.run_async(&mut client).await?;
+    report.applied = done.applied_migrations().iter().map(ToString::to_string).collect();
+
+    replace_repeatables(&mut client, &mut report).await?;
+    let rows = client
+        .query("select sicantik_notify.ensure_partitions()", &[])
+        .await
+        .map_err(step("making partitions"))?;
+    report.partitions = rows.iter().map(|r| r.get(0)).collect();
+    if defaults {
+        client.batch_execute(DEFAULTS).await.map_err(step("installing default data"))?;
+    }
+
+    // The installing role passes on what it may read of the host.
+    client.batch_execute("reset role").await.map_err(step("becoming the installing role again"))?;
+    report.missing_grants = crate::host::grants::grant(&client).await.map_err(step("granting rights on host tables"))?;
+    client
+        .batch_execute("set role sicantik_notify_owner; select sicantik_notify.bind_installation(); reset role")
+        .await
+        .map_err(step("binding the installation to this database"))?;
+    Ok(report)
+}
+
+/// One migration at a time, without waiting for ever behind a dead one.
+async fn lock(client: &Client) -> Result<(), MigrateError> {
+    for _ in 0..300 {
+        let got: bool = client
+            .query_one("select pg_try_advisory_lock(hashtextextended('sicantik_notify.migrate', 0))", &[])
+            .await
+            .map_err(step("taking the migration lock"))?
+            .get(0);
+        if got {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(MigrateError::Locked)
+}
+
+async fn replace_repeatables(client: &mut Client, report: &mut Report) -> Result<(), MigrateError> {
+    let standing: std::collections::HashMap<String, String> = client
+        .query("select name, checksum from sicantik_notify.repeatable", &[])
+        .await
+        .map_err(step("reading what stands"))?
+        .iter()
+        .map(|r| (r.get(0), r.get(1)))
+        .collect();
+    let changed = |name: &str, text: &str| standing.get(name) != Some(&checksum(text));
+    let tx = client.transaction().await.map_err(step("beginning"))?;
+    let views_changed = VIEWS.iter().any(|(name, text)| changed(name, text));
+    for (name, text) in FUNCTIONS.iter().filter(|(name, text)| changed(name, text)) {
+        tx.batch_execute(text).await.map_err(step(name))?;
+        report.replaced.push((*name).to_owned());
+    }
+    if views_changed {
+        for (name, _) in VIEWS.iter().rev() {
+            let view = name.trim_start_matches("views/").trim_end_matches(".sql");
+            tx.batch_execute(&format!("drop view if exists sicantik_notify.{view}")).await.map_err(step(name))?;
+        }
+        for (name, text) in VIEWS {
+            tx.batch_execute(text).await.map_err(step(name))?;
+            report.replaced.push((*name).to_owned());
+        }
+    }
+    tx.batch_execute(GRANTS).await.map_err(step("granting rights"))?;
+    for (name, text) in FUNCTIONS.iter().chain(VIEWS) {
+        if changed(name, text) {
+            tx.execute(
+                "insert into sicantik_notify.repeatable (name, checksum) values ($1, $2) \
+                 on conflict (name) do update set checksum = excluded.checksum, applied_at = clock_timestamp()",
+                &[name, &checksum(text)],
+            )
+            .await
+            .map_err(step(name))?;
+        }
+    }
+    tx.commit().await.map_err(step("committing functions and views"))
+}
+
+fn checksum(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,53 @@
+//! Every statement of more than two lines, from `sql/statements`, included at compile time. A test prepares each of them
+//! against a migrated database.
+
+/// A statement with the name of its file.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement {
+    /// File name without ending.
+    pub name: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+}
+
+macro_rules! statements {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(
+            #[doc = concat!("`sql/statements/", $file, ".sql`")]
+            pub const $name: Statement =
+                Statement { name: $file, sql: include_str!(concat!("../../sql/statements/", $file, ".sql")) };
+        )*
+        /// All of them.
+        pub const ALL: &[Statement] = &[$($name),*];
+    };
+}
+
+statements! {
+    ATTEMPT_BEGIN = "attempt_begin",
+    ATTEMPT_FINISH = "attempt_finish",
+    CATALOG_FIELDS = "catalog_fields",
+    CATALOG_SELECTIONS = "catalog_selections",
+    CLAIM = "claim",
+    DECISION_INSERT = "decision_insert",
+    ENQUEUE = "enqueue",
+    EVENT_CLAIM = "event_claim",
+    EVENT_RETRY = "event_retry",
+    EVENT_SET_ASIDE = "event_set_aside",
+    EVENT_SHARDS = "event_shards",
+    EXTEND_LEASES = "extend_leases",
+    HAND_BACK = "hand_back",
+    PARK_INACTIVE = "park_inactive",
+    PLAN_STORE = "plan_store",
+    PROBLEM_RAISE = "problem_raise",
+    PROMOTE = "promote",
+    PROVIDER_FAILED = "provider_failed",
+    PROVIDER_OK = "provider_ok",
+    PROVIDERS = "providers",
+    RECOVER = "recover",
+    RULES = "rules",
+    SETTLE_DONE = "settle_done",
+    SETTLE_LATER = "settle_later",
+    STATUS = "status",
+    TEMPLATES = "templates",
+    TRIGGERS = "triggers",
+}

@@ -1,0 +1,295 @@
+//! What delivery knows: providers with their accounts and circuits, templates, and what the host says about recipients.
+//! Turns claimed messages into routed ones, a batch at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use tokio_postgres::Row;
+
+use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, SkipReason};
+use super::provider::{Account, ProviderKind};
+use super::sending::{OnUncertain, Prepared, RouteTo};
+use super::template::{MetaStatus, MetaTemplate, Template, TemplateKey};
+use crate::db::ids::ProviderId;
+use crate::db::statements as sql;
+use crate::host::phone::Phone;
+use crate::queue::claim::Claimed;
+use crate::queue::settle::{FinalState, Settlement, Verdict};
+
+/// How long a message waits while no provider can take it.
+const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
+
+/// Providers and templates.
+#[derive(Default)]
+pub struct Directory {
+    version: Option<i64>,
+    providers: HashMap<ProviderId, Arc<Provider>>,
+    candidates: Vec<Candidate>,
+    templates: BTreeMap<TemplateKey, Template>,
+    meta_keys: BTreeMap<TemplateKey, TemplateKey>,
+}
+
+/// A provider that can be used, with its terms.
+#[derive(Debug)]
+pub struct Provider {
+    /// Credentials and address.
+    pub account: Account,
+    /// What to do with lost answers.
+    pub on_uncertain: OnUncertain,
+}
+
+impl Directory {
+    /// Reads providers (their circuits change all the time), and templates where the configuration has changed.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn refresh(&mut self, client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
+        let version: i64 =
+            client.query_one("select version from sicantik_notify.config_version", &[]).await?.get(0);
+        if self.version != Some(version) {
+            self.templates = load_templates(client).await?;
+            self.meta_keys = client
+                .query("select template_key, meta_key from sicantik_notify.template_map", &[])
+                .await?
+                .iter()
+                .filter_map(|r| Some((TemplateKey::new(r.get::<_, String>(0)).ok()?, TemplateKey::new(r.get::<_, String>(1)).ok()?)))
+                .collect();
+        }
+        let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
+        let rows = client.query(&statement, &[]).await?;
+        self.providers.clear();
+        self.candidates.clear();
+        for row in &rows {
+            self.add_provider(row, self.version != Some(version));
+        }
+        self.version = Some(version);
+        Ok(())
+    }
+
+    fn add_provider(&mut self, row: &Row, say: bool) {
+        let id = ProviderId(row.get("id"));
+        let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() else { return };
+        let active: bool = row.get("active");
+        let name: &str = row.get("name");
+        let settings = object(row.get("settings"));
+        let account = secrets(&object(row.get("secrets")))
+            .and_then(|s| Account::from_settings(id, name, kind, &settings, &s).map_err(|e| e.to_string()));
+        if let Err(error) = &account
+            && active
+            && say
+        {
+            tracing::warn!(PROVIDER = name, "Provider {name} cannot be used: {error}");
+        }
+        self.candidates.push(Candidate {
+            id,
+            kind,
+            sequence: row.get("sequence"),
+            is_default: row.get("is_default"),
+            active,
+            configured: account.is_ok(),
+            circuit_open: row.get("circuit_open"),
+        });
+        if let Ok(account) = account {
+            let wait = Duration::try_from_secs_f64(row.get("uncertain_wait")).unwrap_or(Duration::from_secs(300));
+            let on_uncertain = match row.get::<_, &str>("on_uncertain") {
+                "hold" => OnUncertain::Hold,
+                _ => OnUncertain::ResendAfter(wait),
+            };
+            self.providers.insert(id, Arc::new(Provider { account, on_uncertain }));
+        }
+    }
+
+    /// Routes of claimed messages; those that have none are settled at once, with the reason.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn route(
+        &self,
+        client: &deadpool_postgres::Client,
+        claimed: Vec<Claimed>,
+    ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
+        let (now, known) = self.recipients(client, &claimed).await?;
+        let (mut routed, mut settled) = (Vec::new(), Vec::new());
+        for message in claimed {
+            let recipient = known.get(&message.phone).copied().unwrap_or(Recipient { opted_in: false, last_inbound_at: None });
+            let prepared = Phone::parse(&message.phone)
+                .map_err(|e| fail(&message, e.to_string()))
+                .and_then(|phone| match TemplateKey::new(message.template_key.clone()) {
+                    Ok(key) => self.choose(now, recipient, &message, &key).map(|routes| (phone, routes)),
+                    Err(error) => Err(fail(&message, error.to_string())),
+                });
+            match prepared {
+                Ok((phone, routes)) => routed.push(Prepared::new(message, phone, routes)),
+                Err(settlement) => settled.push(settlement),
+            }
+        }
+        Ok((routed, settled))
+    }
+
+    fn choose(
+        &self,
+        now: DateTime<Utc>,
+        recipient: Recipient,
+        message: &Claimed,
+        key: &TemplateKey,
+    ) -> Result<Vec<RouteTo>, Settlement> {
+        let choice = dispatcher::choose(&Facts {
+            now,
+            recipient,
+            message: Message { key, context: &message.context },
+            candidates: &self.candidates,
+            templates: &self.templates,
+            meta_keys: &self.meta_keys,
+        });
+        if choice.routes.is_empty() {
+            return Err(no_route(message, &choice));
+        }
+        Ok(choice
+            .routes
+            .into_iter()
+            .filter_map(|route| {
+                let provider = self.providers.get(&route.provider)?.clone();
+                Some(RouteTo { route, provider })
+            })
+            .collect())
+    }
+
+    /// Consent and last inbound message of each number, in two statements; asked only where Meta is a candidate.
+    async fn recipients(
+        &self,
+        client: &deadpool_postgres::Client,
+        claimed: &[Claimed],
+    ) -> Result<(DateTime<Utc>, HashMap<String, Recipient>), tokio_postgres::Error> {
+        let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+        let mut known: HashMap<String, Recipient> = HashMap::new();
+        if !self.candidates.iter().any(|c| c.kind == ProviderKind::Meta && c.active && c.configured) {
+            return Ok((now, known));
+        }
+        let partners: Vec<i64> = claimed.iter().filter_map(|m| m.partner.map(|p| p.0)).collect();
+        let opted_in: HashMap<i64, bool> = client
+            .query("select id, opted_in from sicantik_notify.host_partner($1)", &[&partners])
+            .await?
+            .iter()
+            .map(|r| (r.get(0), r.get(1)))
+            .collect();
+        for message in claimed {
+            let opted_in = message.partner.and_then(|p| opted_in.get(&p.0)).copied().unwrap_or(false);
+            known.insert(message.phone.clone(), Recipient { opted_in, last_inbound_at: None });
+        }
+        let phones: Vec<&str> = claimed.iter().map(|m| m.phone.as_str()).collect();
+        for row in client.query("select phone, last_inbound_at from sicantik_notify.host_inbound($1)", &[&phones]).await? {
+            if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
+                recipient.last_inbound_at = recipient.last_inbound_at.max(row.get(1));
+            }
+        }
+        Ok((now, known))
+    }
+}
+
+/// Nobody can send it. It waits while waiting may help (an account to be repaired, a provider to be set up); it fails where
+/// the message itself is at fault.
+fn no_route(message: &Claimed, choice: &Choice) -> Settlement {
+    let reasons: Vec<String> = choice.skipped.iter().map(|s| format!("{}: {}", s.kind, s.reason)).collect();
+    let may_help = |reason: &SkipReason| {
+        matches!(reason, SkipReason::Inactive | SkipReason::NotConfigured | SkipReason::CircuitOpen)
+    };
+    let error = match reasons.is_empty() {
+        true => "no provider is set up".to_owned(),
+        false => reasons.join("; "),
+    };
+    let at_fault = choice.skipped.iter().any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
+    if choice.must_wait() || !at_fault {
+        return Settlement {
+            id: message.id,
+            token: message.token,
+            attempts: Vec::new(),
+            verdict: Verdict::Later { delay: NO_PROVIDER_PAUSE, burns_try: false, uncertain: false, hold: false, error },
+        };
+    }
+    fail(message, error)
+}
+
+fn fail(message: &Claimed, error: String) -> Settlement {
+    Settlement {
+        id: message.id,
+        token: message.token,
+        attempts: Vec::new(),
+        verdict: Verdict::Done {
+            state: FinalState::Failed,
+            provider: None,
+            external_id: None,
+            code: None,
+            error: Some(error),
+            template_key: None,
+            took: Duration::ZERO,
+        },
+    }
+}
+
+async fn load_templates(
+    client: &deadpool_postgres::Client,
+) -> Result<BTreeMap<TemplateKey, Template>, tokio_postgres::Error> {
+    let rows = client.query(sql::TEMPLATES.sql, &[]).await?;
+    Ok(rows.iter().filter(|r| r.get::<_, bool>("active")).filter_map(template).map(|t| (t.key.clone(), t)).collect())
+}
+
+fn template(row: &Row) -> Option<Template> {
+    let key = TemplateKey::new(row.get::<_, String>("template_key")).ok()?;
+    Some(Template {
+        meta: Some(MetaTemplate {
+            name: row.get::<_, Option<String>>("meta_name").unwrap_or_else(|| key.as_str().to_owned()),
+            language: Some(row.get("meta_language")),
+            status: row.get::<_, &str>("meta_status").parse().unwrap_or(MetaStatus::NotConfigured),
+            named: row.get("meta_named"),
+            header: None,
+            buttons: Vec::new(),
+        }),
+        key,
+        language: row.get("language"),
+        body: row.get("body"),
+        parameters: row.get("parameters"),
+        gateways: row.get("for_gateways"),
+        marketing: false,
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Secrets by name: their value, or the systemd credential or environment variable that holds it.
+fn secrets(rows: &Map<String, Value>) -> Result<BTreeMap<String, SecretString>, String> {
+    rows.iter()
+        .map(|(name, row)| {
+            let text = |key: &str| row.get(key).and_then(Value::as_str);
+            let secret = match (text("value"), text("credential")) {
+                (Some(value), _) => value.to_owned(),
+                (None, Some(credential)) => credential_value(credential)?,
+                (None, None) => return Err(format!("secret {name} is empty")),
+            };
+            Ok((name.clone(), SecretString::from(secret)))
+        })
+        .collect()
+}
+
+fn credential_value(name: &str) -> Result<String, String> {
+    // A name, never a path: a row of the database must not make the daemon read any file it likes.
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || name.starts_with('.') {
+        return Err(format!("credential {name:?} is not a name of letters, digits, `.`, `_` and `-`"));
+    }
+    if let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY")
+        && let Ok(text) = std::fs::read_to_string(std::path::Path::new(&dir).join(name))
+    {
+        return Ok(text.trim_end().to_owned());
+    }
+    std::env::var(name).map_err(|_| {
+        format!("there is neither a systemd credential nor an environment variable {name}")
+    })
+}

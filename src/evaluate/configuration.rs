@@ -1,0 +1,365 @@
+//! Triggers, rules and their surroundings as the evaluation uses them: read from the database, names resolved against the
+//! host's catalogue, domains compiled. What cannot be compiled stops only itself: a broken trigger captures nothing, a
+//! broken rule sets its events aside; both are problems that name the place and the remedy.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+
+use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
+use super::trigger::{Condition, FieldChange};
+use crate::capture::plan::{Plan, TablePlan};
+use crate::db::ids::{RuleId, TriggerId};
+use crate::db::statements as sql;
+use crate::host::catalog::{Catalog, Model};
+use crate::lang::domain::{self, Aliases, Compiled};
+
+/// A trigger, ready to be matched.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Row.
+    pub id: TriggerId,
+    /// Its code.
+    pub code: String,
+    /// The model.
+    pub model: Arc<Model>,
+    /// Which changes.
+    pub condition: Condition,
+    /// Which records.
+    pub domain: Option<Compiled>,
+    /// Its rules, in order; inactive ones too, so that silence can be explained.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule, ready to be applied.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Row.
+    pub id: RuleId,
+    /// Its code.
+    pub code: String,
+    /// Whether it is in force.
+    pub active: bool,
+    /// Which records, which people, or why neither can be said.
+    pub plan: Result<RulePlan, String>,
+    /// Which text.
+    pub template_key: String,
+    /// Higher first.
+    pub priority: i32,
+    /// Minutes.
+    pub delay_minutes: i32,
+}
+
+/// The compiled part of a rule.
+#[derive(Clone, Debug)]
+pub struct RulePlan {
+    /// Which records.
+    pub domain: Option<Compiled>,
+    /// Which people.
+    pub recipients: Recipients,
+}
+
+/// Who is told (SICANTIK guide §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// The record's partner, else its permit's.
+    Partner,
+    /// Members of a group.
+    Group(String),
+}
+
+/// Something an administrator must mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// `trigger permit_state_change`
+    pub about: String,
+    /// What is wrong.
+    pub summary: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Everything, as of one version.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// `config_version.version` when it was read.
+    pub version: i64,
+    /// The host's models.
+    pub catalog: Catalog,
+    /// Active triggers that compile, in their order.
+    pub triggers: Vec<Trigger>,
+    /// What does not compile.
+    pub problems: Vec<ConfigProblem>,
+    /// The office.
+    pub office: Office,
+    /// Keys of active templates.
+    pub templates: BTreeSet<String>,
+}
+
+impl Configuration {
+    /// Reads and compiles.
+    ///
+    /// # Errors
+    /// The server's; what administrators got wrong is in [`Configuration::problems`].
+    pub async fn load(client: &impl GenericClient) -> Result<Self, tokio_postgres::Error> {
+        let version: i64 = client.query_one("select version from sicantik_notify.config_version", &[]).await?.get(0);
+        let catalog = Catalog::load(client).await?;
+        let aliases = load_aliases(client).await?;
+        let noise = load_noise(client).await?;
+        let settings: HashMap<String, String> = client
+            .query("select key, value from sicantik_notify.setting", &[])
+            .await?
+            .iter()
+            .map(|r| (r.get(0), r.get(1)))
+            .collect();
+        let mut problems = Vec::new();
+        let office = office(&settings, &mut problems);
+        let templates = client
+            .query("select template_key from sicantik_notify.template where active", &[])
+            .await?
+            .iter()
+            .map(|r| r.get(0))
+            .collect();
+        let rules = client.query(sql::RULES.sql, &[]).await?;
+        let mut triggers = Vec::new();
+        for row in client.query(sql::TRIGGERS.sql, &[]).await? {
+            if !row.get::<_, bool>("active") {
+                continue;
+            }
+            let code: String = row.get("code");
+            match compile_trigger(&row, &rules, &catalog, &aliases, &noise) {
+                Ok(trigger) => {
+                    problems.extend(trigger.rules.iter().filter(|r| r.active).filter_map(|rule| {
+                        rule.plan.as_ref().err().map(|error| ConfigProblem {
+                            about: format!("rule {}", rule.code),
+                            summary: error.clone(),
+                            remedy: "correct the rule; its events are set aside until then".into(),
+                        })
+                    }));
+                    triggers.push(trigger);
+                }
+                Err(summary) => problems.push(ConfigProblem {
+                    about: format!("trigger {code}"),
+                    summary,
+                    remedy: "correct the trigger; it captures nothing until then".into(),
+                }),
+            }
+        }
+        Ok(Self { version, catalog, triggers, problems, office, templates })
+    }
+
+    /// What the hooks must capture for it.
+    pub fn plan(&self) -> Plan {
+        let mut plan = Plan::new();
+        for trigger in self.triggers.iter().filter(|t| t.condition != Condition::Other) {
+            let model = &trigger.model;
+            let table = plan
+                .entry(model.name.clone())
+                .or_insert_with(|| TablePlan { table: model.table.clone(), active: true, ..TablePlan::default() });
+            table.on_insert |= trigger.condition.wants_inserts();
+            table.any_write |= matches!(trigger.condition, Condition::Write { .. });
+            table.watched.extend(trigger.condition.column().map(str::to_owned));
+            table.read.extend(trigger.reads());
+        }
+        for table in plan.values_mut() {
+            table.read = table.read.difference(&table.watched).cloned().collect();
+            table.read.remove("id");
+        }
+        plan
+    }
+}
+
+impl Trigger {
+    /// Columns of the record that it, its active rules and the default context read.
+    pub fn reads(&self) -> BTreeSet<String> {
+        let mut columns: BTreeSet<String> = self.domain.iter().flat_map(|d| d.columns.iter().cloned()).collect();
+        for plan in self.rules.iter().filter(|r| r.active).filter_map(|r| r.plan.as_ref().ok()) {
+            columns.extend(plan.domain.iter().flat_map(|d| d.columns.iter().cloned()));
+        }
+        let context: &[&str] = match self.model.name.as_str() {
+            "sicantik.permit" => PERMIT_COLUMNS,
+            "sicantik.document" => DOCUMENT_COLUMNS,
+            _ => &["partner_id", "permit_id", "state", "name"],
+        };
+        columns.extend(context.iter().filter(|c| self.model.column(c).is_some()).map(|c| (*c).to_owned()));
+        columns
+    }
+}
+
+async fn load_aliases(client: &impl GenericClient) -> Result<Aliases, tokio_postgres::Error> {
+    let mut aliases = Aliases::default();
+    for row in client.query("select model, field, target from sicantik_notify.field_alias", &[]).await? {
+        aliases.add_field(row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2));
+    }
+    for row in client.query("select model, field, value, target from sicantik_notify.value_alias", &[]).await? {
+        aliases.add_value(row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2), row.get::<_, &str>(3));
+    }
+    Ok(aliases)
+}
+
+async fn load_noise(client: &impl GenericClient) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
+    let mut noise: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in client.query("select model, column_name from sicantik_notify.noise_column", &[]).await? {
+        noise.entry(row.get(0)).or_default().push(row.get(1));
+    }
+    Ok(noise)
+}
+
+fn office(settings: &HashMap<String, String>, problems: &mut Vec<ConfigProblem>) -> Office {
+    let get = |key: &str| settings.get(key).cloned().unwrap_or_default();
+    let zone = get("timezone");
+    let timezone = zone.parse().unwrap_or_else(|_| {
+        problems.push(ConfigProblem {
+            about: "setting timezone".into(),
+            summary: format!("{zone:?} is not a time zone; Asia/Jakarta is used"),
+            remedy: "update sicantik_notify.setting set value = 'Asia/Jakarta' where key = 'timezone'".into(),
+        });
+        chrono_tz::Asia::Jakarta
+    });
+    Office {
+        timezone,
+        link_base: get("link_base").trim_end_matches('/').to_owned(),
+        contact_info: get("contact_info"),
+        opt_in_link: get("meta_opt_in_link"),
+    }
+}
+
+fn compile_trigger(
+    row: &Row,
+    rules: &[Row],
+    catalog: &Catalog,
+    aliases: &Aliases,
+    noise: &BTreeMap<String, Vec<String>>,
+) -> Result<Trigger, String> {
+    let code: String = row.get("code");
+    let model_name: &str = row.get("model");
+    let model = catalog
+        .model(model_name)
+        .ok_or_else(|| format!("the host has no model {model_name}, or no table for it"))?
+        .clone();
+    let condition = compile_condition(row, &model, aliases, noise)?;
+    let domain = compile_domain(row.get("condition_domain"), &model, aliases, condition != Condition::Other)?;
+    let rules = rules
+        .iter()
+        .filter(|r| r.get::<_, &str>("trigger") == code)
+        .map(|r| Rule {
+            id: RuleId(r.get("id")),
+            code: r.get("code"),
+            active: r.get("active"),
+            plan: compile_rule(r, &model, aliases),
+            template_key: r.get("template_key"),
+            priority: r.get("priority"),
+            delay_minutes: match r.get::<_, &str>("schedule_type") {
+                "scheduled" => r.get("scheduled_delay"),
+                _ => 0,
+            },
+        })
+        .collect();
+    Ok(Trigger { id: TriggerId(row.get("id")), code, model, condition, domain, rules })
+}
+
+fn compile_condition(
+    row: &Row,
+    model: &Model,
+    aliases: &Aliases,
+    noise: &BTreeMap<String, Vec<String>>,
+) -> Result<Condition, String> {
+    let value = |column: &str, name: &str| -> Result<Option<String>, String> {
+        match row.get::<_, Option<String>>(name).filter(|v| !v.is_empty()) {
+            None => Ok(None),
+            Some(written) => {
+                let resolved = aliases.resolve_value(model, column, &written);
+                let selection = &model.fields[column].selection;
+                if !selection.is_empty() && !selection.iter().any(|(v, _)| *v == resolved) {
+                    let known: Vec<&str> = selection.iter().map(|(v, _)| v.as_str()).collect();
+                    return Err(format!(
+                        "{name} = {written:?}: {}.{column} has no such value; it has {}",
+                        model.name,
+                        known.join(", ")
+                    ));
+                }
+                Ok(Some(resolved))
+            }
+        }
+    };
+    Ok(match row.get::<_, &str>("trigger_type") {
+        "on_create" => Condition::Create,
+        "on_write" => Condition::Write {
+            noise: ["*", &model.name].iter().filter_map(|m| noise.get(*m)).flatten().cloned().collect(),
+        },
+        "on_state_change" => {
+            let column = resolve_column(row.get("state_field"), model, aliases)?;
+            let (from, to) = (value(&column, "state_from")?, value(&column, "state_to")?);
+            Condition::State { column, from, to }
+        }
+        "on_field_change" => Condition::Field {
+            column: resolve_column(row.get::<_, Option<&str>>("field_to_watch").unwrap_or_default(), model, aliases)?,
+            change: match row.get::<_, &str>("field_change") {
+                "set" => FieldChange::Set,
+                "cleared" => FieldChange::Cleared,
+                _ => FieldChange::Any,
+            },
+        },
+        _ => Condition::Other,
+    })
+}
+
+/// A field name as written, as a column of the model's table.
+fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<String, String> {
+    let name = aliases.resolve_field(model, written);
+    match model.column(&name) {
+        Some(field) => Ok(field.name.clone()),
+        None if model.fields.contains_key(&name) => Err(format!(
+            "{}.{name} is computed and has no column, so its changes cannot be seen; columns are {}",
+            model.name,
+            model.column_names().join(", ")
+        )),
+        None => Err(format!(
+            "{} has no field {written}; it has {}. Name one of them, or add a row to sicantik_notify.field_alias",
+            model.name,
+            model.column_names().join(", ")
+        )),
+    }
+}
+
+fn compile_domain(
+    text: Option<String>,
+    model: &Model,
+    aliases: &Aliases,
+    strict: bool,
+) -> Result<Option<Compiled>, String> {
+    let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(None) };
+    let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, &domain::Options::default()));
+    match compiled {
+        Ok(compiled) => Ok(Some(compiled)),
+        // Schedules are not run yet, so their expressions need not be understood yet.
+        Err(_) if !strict => Ok(None),
+        Err(error) => Err(format!("condition_domain: {}", error.diagnostic(&text))),
+    }
+}
+
+fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan, String> {
+    let set = |name: &str| row.get::<_, Option<&str>>(name).is_some_and(|v| !v.trim().is_empty());
+    if set("condition_python") || set("context_preparation_code") {
+        return Err("Python code in rules is not supported by this version".into());
+    }
+    if row.get::<_, &str>("schedule_type") == "batch" {
+        return Err("schedule_type batch is not supported by this version; use immediate or scheduled".into());
+    }
+    let group = |name: &str| {
+        row.get::<_, Option<String>>(name)
+            .filter(|g| !g.trim().is_empty())
+            .map(Recipients::Group)
+            .ok_or_else(|| format!("{name} is empty"))
+    };
+    let recipients = match row.get::<_, &str>("recipient_type") {
+        "partner" => Recipients::Partner,
+        "staff" => group("staff_group")?,
+        "official" => group("official_group")?,
+        other => return Err(format!("recipient_type {other} is not supported by this version")),
+    };
+    let domain = compile_domain(row.get("condition_domain"), model, aliases, true)?;
+    Ok(RulePlan { domain, recipients })
+}

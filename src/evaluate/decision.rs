@@ -1,0 +1,144 @@
+//! What became of a change, for each trigger, rule and recipient, and why: rows of `decision`.
+
+use tokio_postgres::Transaction;
+
+use crate::capture::event::Change;
+use crate::db::ids::{MessageId, PartnerId};
+use crate::db::statements as sql;
+use crate::queue::enqueue::NewMessage;
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A message was enqueued.
+    Enqueued,
+    /// The trigger's condition is not met.
+    TriggerCondition,
+    /// The trigger has no active rule.
+    NoRule,
+    /// The rule's condition is not met.
+    RuleCondition,
+    /// There is nobody to tell.
+    NoRecipient,
+    /// The recipient has no usable number.
+    NoPhone,
+    /// The same change, rule and number has a message already.
+    Duplicate,
+    /// The rule could not be evaluated; its events are set aside.
+    Error,
+}
+
+impl Outcome {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enqueued => "enqueued",
+            Self::TriggerCondition => "trigger_condition",
+            Self::NoRule => "no_rule",
+            Self::RuleCondition => "rule_condition",
+            Self::NoRecipient => "no_recipient",
+            Self::NoPhone => "no_phone",
+            Self::Duplicate => "duplicate",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What.
+    pub outcome: Outcome,
+    event_id: i64,
+    xact: String,
+    model: String,
+    record_id: i64,
+    trigger: Option<String>,
+    rule: Option<String>,
+    partner: Option<i64>,
+    message: Option<i64>,
+    reason: String,
+}
+
+impl Decision {
+    /// A decision on a change.
+    pub fn new(outcome: Outcome, change: &Change, trigger: &str, reason: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            event_id: change.event_id().0,
+            xact: change.xact.clone(),
+            model: change.model.clone(),
+            record_id: change.record.0,
+            trigger: Some(trigger.to_owned()),
+            rule: None,
+            partner: None,
+            message: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// A decision on a message.
+    pub fn of_message(outcome: Outcome, message: &NewMessage, trigger: &str, reason: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            event_id: message.event.0,
+            xact: message.xact.clone(),
+            model: message.model.clone(),
+            record_id: message.record.0,
+            trigger: Some(trigger.to_owned()),
+            rule: None,
+            partner: None,
+            message: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// By which rule.
+    pub fn rule(mut self, code: &str) -> Self {
+        self.rule = Some(code.to_owned());
+        self
+    }
+
+    /// For whom.
+    pub fn partner(mut self, partner: PartnerId) -> Self {
+        self.partner = Some(partner.0);
+        self
+    }
+
+    /// Which message.
+    pub fn message(mut self, message: MessageId) -> Self {
+        self.message = Some(message.0);
+        self
+    }
+}
+
+/// Stores them, in one statement.
+///
+/// # Errors
+/// The server's.
+pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), tokio_postgres::Error> {
+    if decisions.is_empty() {
+        return Ok(());
+    }
+    let statement = tx.prepare(sql::DECISION_INSERT.sql).await?;
+    let column = |get: fn(&Decision) -> &str| decisions.iter().map(get).collect::<Vec<&str>>();
+    let ids = |get: fn(&Decision) -> Option<i64>| decisions.iter().map(get).collect::<Vec<Option<i64>>>();
+    let names = |get: fn(&Decision) -> Option<&str>| decisions.iter().map(get).collect::<Vec<Option<&str>>>();
+    tx.execute(
+        &statement,
+        &[
+            &column(|d| d.outcome.as_str()),
+            &ids(|d| Some(d.event_id)),
+            &column(|d| &d.xact),
+            &column(|d| &d.model),
+            &ids(|d| Some(d.record_id)),
+            &names(|d| d.trigger.as_deref()),
+            &names(|d| d.rule.as_deref()),
+            &ids(|d| d.partner),
+            &ids(|d| d.message),
+            &column(|d| &d.reason),
+        ],
+    )
+    .await?;
+    Ok(())
+}

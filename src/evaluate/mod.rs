@@ -1,0 +1,224 @@
+//! Stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction.
+//!
+//! Promises: a committed event is evaluated exactly once (P1, P3); all waiting events of a record are taken together;
+//! a rule that fails sets aside only its own events; a batch that fails as a whole is tried record by record, and the
+//! record that cannot be evaluated is set aside (P10).
+
+pub mod batch;
+pub mod configuration;
+pub mod context;
+pub mod decision;
+pub mod recipients;
+pub mod trigger;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::capture::{hooks, plan, wake::Wakefulness};
+use crate::config::{CaptureConfig, EvaluateConfig};
+use crate::db::listener::Wakes;
+use crate::db::statements as sql;
+use crate::db::{ConnectError, Database};
+use crate::observe::pulse::Pulse;
+use batch::{BatchError, Round};
+use configuration::Configuration;
+
+/// Why a round of the stage failed; the next round tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused.
+    #[error("{}", crate::db::describe(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// A batch failed.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+/// The stage.
+pub struct Evaluator {
+    /// Connections.
+    pub database: Database,
+    /// What wakes it, and what it wakes.
+    pub wakes: Arc<Wakes>,
+    /// Settings.
+    pub config: EvaluateConfig,
+    /// Settings of the capture, whose hooks it keeps up to date.
+    pub capture: CaptureConfig,
+    /// Sign of progress.
+    pub pulse: Pulse,
+}
+
+impl Evaluator {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut wakefulness = Wakefulness::default();
+        let mut configuration: Option<Configuration> = None;
+        let mut verified = None;
+        while !stop.is_cancelled() {
+            self.pulse.beat();
+            let pause = match self.round(&mut configuration, &mut wakefulness, &mut verified).await {
+                Ok(true) => continue,
+                Ok(false) => Duration::from_millis(self.capture.poll_interval_ms),
+                Err(error) => {
+                    tracing::error!(error = %error, "Evaluation failed; trying again.");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wakes.events.notified() => {}
+                () = self.wakes.configuration.notified() => configuration = None,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One round. True: there may be more to do at once.
+    async fn round(
+        &self,
+        configuration: &mut Option<Configuration>,
+        wakefulness: &mut Wakefulness,
+        verified: &mut Option<Instant>,
+    ) -> Result<bool, EvaluateError> {
+        let mut client = self.database.get().await?;
+        let due = verified.is_none_or(|at| at.elapsed() > Duration::from_secs(self.capture.verify_interval_seconds));
+        if due || configuration.is_none() {
+            *configuration = None;
+            let loaded = self.refresh(&mut client).await?;
+            self.look_after_capture(&client).await?;
+            *verified = Some(Instant::now());
+            *configuration = Some(loaded);
+        }
+        let Some(current) = configuration.as_ref() else { return Ok(true) };
+        if !self.config.enabled {
+            return Ok(false);
+        }
+        client.execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)]).await?;
+        let mut round = batch::evaluate(&mut client, current, self.config.batch_records, self.config.batch_timeout_seconds).await;
+        if let Err(BatchError::Server(error)) = &round
+            && !error.is_closed()
+        {
+            tracing::warn!(error = %crate::db::describe(error), "A batch could not be evaluated; trying one record.");
+            round = self.one_record(&mut client, current).await;
+        }
+        match round? {
+            Round::Done(done) => {
+                tracing::info!(
+                    EVENTS = done.events,
+                    MESSAGES = done.messages,
+                    SET_ASIDE = done.set_aside,
+                    "Evaluated {} changes: {} messages enqueued, {} set aside.",
+                    done.changes,
+                    done.messages,
+                    done.set_aside
+                );
+                if done.messages > 0 {
+                    self.wakes.messages.notify_one();
+                }
+                wakefulness.stay_awake(&client).await?;
+                Ok(true)
+            }
+            Round::Stale => {
+                *configuration = None;
+                Ok(true)
+            }
+            // True where the hooks believed us awake: an event may have come without a wake-up, so look once more.
+            Round::Idle => Ok(wakefulness.fall_asleep(&client).await?),
+        }
+    }
+
+    async fn one_record(
+        &self,
+        client: &mut deadpool_postgres::Client,
+        configuration: &Configuration,
+    ) -> Result<Round, BatchError> {
+        match batch::evaluate(client, configuration, 1, self.config.batch_timeout_seconds).await {
+            Err(BatchError::Server(error)) if !error.is_closed() => {
+                let error = crate::db::describe(&error);
+                tracing::error!(error, "A record could not be evaluated; its events are set aside.");
+                batch::set_aside_oldest(client, &error).await
+            }
+            other => other,
+        }
+    }
+
+    /// Reads the configuration, publishes the hooks it needs, and lists what is wrong with it.
+    async fn refresh(&self, client: &mut deadpool_postgres::Client) -> Result<Configuration, EvaluateError> {
+        let configuration = {
+            // One snapshot: version and content belong together.
+            let tx = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).start().await?;
+            let loaded = Configuration::load(&tx).await?;
+            tx.commit().await?;
+            loaded
+        };
+        let tx = client.transaction().await?;
+        let published = plan::publish(&tx, &configuration.plan()).await?;
+        report(&tx, &configuration).await?;
+        tx.commit().await?;
+        for model in &published {
+            tracing::info!(MODEL = model.as_str(), "Published the hook of {model}.");
+        }
+        tracing::debug!(
+            version = configuration.version,
+            triggers = configuration.triggers.len(),
+            problems = configuration.problems.len(),
+            "Read the configuration."
+        );
+        Ok(configuration)
+    }
+
+    /// Misses that hooks counted, and hooks that are not what they should be.
+    async fn look_after_capture(&self, client: &deadpool_postgres::Client) -> Result<(), EvaluateError> {
+        let row = client.query_one("select missed, unknown, since from sicantik_notify.capture_misses()", &[]).await?;
+        let (missed, unknown): (i64, bool) = (row.get(0), row.get(1));
+        if missed != 0 {
+            let since: Option<chrono::DateTime<chrono::Utc>> = row.get(2);
+            let since = since.map_or_else(|| "the installation".to_owned(), |t| t.to_rfc3339());
+            let summary = if unknown {
+                format!("the server was restarted: an unknown number of host writes (at most {missed}) since {since} was not captured")
+            } else {
+                format!("{missed} host writes since {since} were not captured")
+            };
+            tracing::error!(MISSED = missed, "{summary}");
+            let statement = sql::PROBLEM_RAISE.sql;
+            client
+                .execute(
+                    statement,
+                    &[
+                        &"capture misses",
+                        &"alarm",
+                        &summary,
+                        &"look at what locked or filled event; notify the records changed since then by hand, then delete from \
+                          sicantik_notify.problem where key = 'capture misses'",
+                    ],
+                )
+                .await?;
+        }
+        for finding in hooks::verify(client).await? {
+            tracing::error!(TABLE = finding.table.as_str(), remedy = finding.remedy.as_str(), "{}", finding.finding);
+        }
+        Ok(())
+    }
+}
+
+/// Problems of the configuration, as they stand now.
+async fn report(tx: &tokio_postgres::Transaction<'_>, configuration: &Configuration) -> Result<(), tokio_postgres::Error> {
+    let standing: Vec<String> = configuration.problems.iter().map(|p| format!("configuration: {}", p.about)).collect();
+    tx.execute("delete from sicantik_notify.problem where key like 'configuration: %' and key <> all ($1)", &[&standing]).await?;
+    for (problem, key) in configuration.problems.iter().zip(&standing) {
+        let new = tx
+            .query_opt("select 1 from sicantik_notify.problem where key = $1 and summary = $2", &[&key, &problem.summary])
+            .await?
+            .is_none();
+        if new {
+            tracing::warn!(ABOUT = problem.about.as_str(), "{}: {}", problem.about, problem.summary);
+        }
+        tx.execute(sql::PROBLEM_RAISE.sql, &[&key, &"warning", &problem.summary, &problem.remedy]).await?;
+    }
+    Ok(())
+}

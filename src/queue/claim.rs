@@ -1,0 +1,146 @@
+//! Claiming: due messages become this instance's, for a lease.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio_postgres::error::SqlState;
+
+use crate::db::ids::{ClaimToken, MessageId, PartnerId, RuleId};
+use crate::db::statements as sql;
+use crate::host::permit::Arming;
+
+/// A message that this instance works on.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Message.
+    pub id: MessageId,
+    /// Number of the claim.
+    pub token: ClaimToken,
+    /// Rule.
+    pub rule: RuleId,
+    /// Recipient.
+    pub partner: Option<PartnerId>,
+    /// Number, E.164.
+    pub phone: String,
+    /// Which text.
+    pub template_key: String,
+    /// Values of the placeholders.
+    pub context: Map<String, Value>,
+    /// Failed tries so far.
+    pub tries: i32,
+    /// Lost answers so far.
+    pub uncertain_sends: i32,
+    /// The rule's retries.
+    pub retries: Retries,
+}
+
+/// When a rule tries again (SICANTIK guide §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// Tries after the first.
+    pub max: i32,
+    /// Before the first retry.
+    pub delay: Duration,
+    /// Doubled each time.
+    pub exponential: bool,
+}
+
+impl Retries {
+    /// The pause after `tries` failed tries (0: the first one just failed); `None`: none is left.
+    pub fn pause(&self, tries: i32) -> Option<Duration> {
+        if tries >= self.max {
+            return None;
+        }
+        // 2^10 times the delay: beyond that nobody waits for a message.
+        let factor = if self.exponential { 1_u32 << tries.clamp(0, 10) } else { 1 };
+        Some(self.delay.saturating_mul(factor))
+    }
+}
+
+/// Claims at most `limit` messages. An empty answer may also mean that this database may not send (see
+/// [`crate::host::permit`]).
+///
+/// # Errors
+/// The server's.
+pub async fn claim(
+    client: &deadpool_postgres::Client,
+    arming: &Arming,
+    instance: i64,
+    limit: usize,
+    lease: Duration,
+) -> Result<Vec<Claimed>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql::CLAIM.sql).await?;
+    let mut limit = limit as i64;
+    loop {
+        match client.query(&statement, &[&arming.hash(), &instance, &limit, &lease.as_secs_f64()]).await {
+            Ok(rows) => return Ok(rows.iter().map(claimed).collect()),
+            // Another instance claimed the same recipient at the same instant. Smaller, so that it cannot go on for long.
+            Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => limit = (limit / 2).max(1),
+            Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn claimed(row: &tokio_postgres::Row) -> Claimed {
+    Claimed {
+        id: MessageId(row.get("id")),
+        token: ClaimToken(row.get("claim_token")),
+        rule: RuleId(row.get("rule_id")),
+        partner: row.get::<_, Option<i64>>("partner_id").map(PartnerId),
+        phone: row.get("phone"),
+        template_key: row.get("template_key"),
+        context: match row.get::<_, Value>("context") {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        },
+        tries: row.get("tries"),
+        uncertain_sends: row.get("uncertain_sends"),
+        retries: Retries {
+            max: row.get("max_retries"),
+            delay: Duration::from_secs(60 * row.get::<_, i32>("retry_delay").unsigned_abs() as u64),
+            exponential: row.get::<_, &str>("retry_backoff") == "exponential",
+        },
+    }
+}
+
+/// Gives back what was claimed but not begun.
+///
+/// # Errors
+/// The server's.
+pub async fn hand_back(
+    client: &deadpool_postgres::Client,
+    messages: &[(MessageId, ClaimToken)],
+) -> Result<u64, tokio_postgres::Error> {
+    if messages.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<i64> = messages.iter().map(|m| m.0.0).collect();
+    let tokens: Vec<i64> = messages.iter().map(|m| m.1.0).collect();
+    Ok(client.query(sql::HAND_BACK.sql, &[&ids, &tokens]).await?.len() as u64)
+}
+
+/// Makes due what has become due, and parks what belongs to an inactive rule. Returns how many became due.
+///
+/// # Errors
+/// The server's.
+pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql::PARK_INACTIVE.sql).await?;
+    client.execute(&statement, &[]).await?;
+    let statement = client.prepare_cached(sql::PROMOTE.sql).await?;
+    client.execute(&statement, &[&1000_i64]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_retries_are_tries_after_the_first() {
+        let fixed = Retries { max: 2, delay: Duration::from_secs(60), exponential: false };
+        assert_eq!([0, 1, 2].map(|t| fixed.pause(t).map(|d| d.as_secs())), [Some(60), Some(60), None]);
+        let doubled = Retries { exponential: true, max: 3, ..fixed };
+        assert_eq!([0, 1, 2, 3].map(|t| doubled.pause(t).map(|d| d.as_secs())), [Some(60), Some(120), Some(240), None]);
+        assert_eq!(Retries { max: 0, ..fixed }.pause(0), None);
+    }
+}

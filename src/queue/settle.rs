@@ -1,0 +1,206 @@
+//! Settling: what came of a claimed message, written in batches, one transaction each.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Transaction;
+
+use crate::db::ids::{AttemptId, ClaimToken, MessageId, ProviderId};
+use crate::db::statements as sql;
+
+/// How a message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalState {
+    /// A provider accepted it.
+    Sent,
+    /// Nobody will.
+    Failed,
+}
+
+impl FinalState {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is known of a call that was answered, or was not.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptEnd {
+    /// accepted, refused or uncertain.
+    pub outcome: &'static str,
+    /// Class of the failure.
+    pub class: Option<&'static str>,
+    /// HTTP status.
+    pub http_status: Option<i16>,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// The provider's words.
+    pub error: Option<String>,
+    /// The provider's id of the message.
+    pub external_id: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// An attempt with its end.
+#[derive(Clone, Debug)]
+pub struct FinishedAttempt {
+    /// Which.
+    pub id: AttemptId,
+    /// Its partition key.
+    pub started_at: DateTime<Utc>,
+    /// How it ended.
+    pub end: AttemptEnd,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It leaves the queue.
+    Done {
+        /// How.
+        state: FinalState,
+        /// Last provider.
+        provider: Option<(ProviderId, &'static str)>,
+        /// The provider's id.
+        external_id: Option<String>,
+        /// The provider's code.
+        code: Option<String>,
+        /// Why it failed.
+        error: Option<String>,
+        /// Template that was used.
+        template_key: Option<String>,
+        /// From claim to answer.
+        took: Duration,
+    },
+    /// It stays.
+    Later {
+        /// From now.
+        delay: Duration,
+        /// Whether this counts against max_retries.
+        burns_try: bool,
+        /// The answer was lost: it may have been sent.
+        uncertain: bool,
+        /// A person must decide.
+        hold: bool,
+        /// Why.
+        error: String,
+    },
+}
+
+/// A message with its verdict.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Message.
+    pub id: MessageId,
+    /// Claim.
+    pub token: ClaimToken,
+    /// Attempts that ended since the last settlement.
+    pub attempts: Vec<FinishedAttempt>,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// Closes attempts.
+///
+/// # Errors
+/// The server's.
+pub async fn finish_attempts(tx: &Transaction<'_>, attempts: &[&FinishedAttempt]) -> Result<(), tokio_postgres::Error> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = attempts.iter().map(|a| a.id.0).collect();
+    let started: Vec<DateTime<Utc>> = attempts.iter().map(|a| a.started_at).collect();
+    let outcomes: Vec<&str> = attempts.iter().map(|a| a.end.outcome).collect();
+    let classes: Vec<Option<&str>> = attempts.iter().map(|a| a.end.class).collect();
+    let statuses: Vec<Option<i16>> = attempts.iter().map(|a| a.end.http_status).collect();
+    let codes: Vec<Option<&str>> = attempts.iter().map(|a| a.end.code.as_deref()).collect();
+    let errors: Vec<Option<&str>> = attempts.iter().map(|a| a.end.error.as_deref()).collect();
+    let externals: Vec<Option<&str>> = attempts.iter().map(|a| a.end.external_id.as_deref()).collect();
+    let durations: Vec<i32> = attempts.iter().map(|a| millis(a.end.duration)).collect();
+    tx.execute(
+        sql::ATTEMPT_FINISH.sql,
+        &[&ids, &started, &outcomes, &classes, &statuses, &codes, &errors, &externals, &durations],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes a batch of settlements. Returns the ids whose claim did not hold any more: their settle is stale and changed
+/// nothing (their attempts are closed all the same).
+///
+/// # Errors
+/// The server's; then nothing was written.
+pub async fn settle(
+    client: &mut deadpool_postgres::Client,
+    batch: &[Settlement],
+) -> Result<Vec<MessageId>, tokio_postgres::Error> {
+    let tx = client.transaction().await?;
+    let attempts: Vec<&FinishedAttempt> = batch.iter().flat_map(|s| &s.attempts).collect();
+    finish_attempts(&tx, &attempts).await?;
+    let mut moved = done(&tx, batch).await?;
+    moved.extend(later(&tx, batch).await?);
+    tx.commit().await?;
+    Ok(batch.iter().map(|s| s.id).filter(|id| !moved.contains(&id.0)).collect())
+}
+
+async fn done(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
+    let (mut ids, mut tokens, mut states, mut providers, mut kinds) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut externals, mut codes, mut errors, mut templates, mut times, mut uncertain) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    for s in batch {
+        if let Verdict::Done { state, provider, external_id, code, error, template_key, took } = &s.verdict {
+            ids.push(s.id.0);
+            tokens.push(s.token.0);
+            states.push(state.as_str());
+            providers.push(provider.map(|p| p.0.0));
+            kinds.push(provider.map(|p| p.1));
+            externals.push(external_id.as_deref());
+            codes.push(code.as_deref());
+            errors.push(error.as_deref());
+            templates.push(template_key.as_deref());
+            times.push(millis(*took));
+            uncertain.push(false);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(Default::default());
+    }
+    let rows = tx
+        .query(
+            sql::SETTLE_DONE.sql,
+            &[&ids, &tokens, &states, &providers, &kinds, &externals, &codes, &errors, &templates, &times, &uncertain],
+        )
+        .await?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
+}
+
+async fn later(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
+    let (mut ids, mut tokens, mut delays, mut tries) = (vec![], vec![], vec![], vec![]);
+    let (mut uncertains, mut holds, mut errors) = (vec![], vec![], vec![]);
+    for s in batch {
+        if let Verdict::Later { delay, burns_try, uncertain, hold, error } = &s.verdict {
+            ids.push(s.id.0);
+            tokens.push(s.token.0);
+            delays.push(delay.as_secs_f64());
+            tries.push(i32::from(*burns_try));
+            uncertains.push(*uncertain);
+            holds.push(*hold);
+            errors.push(error.as_str());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(Default::default());
+    }
+    let rows =
+        tx.query(sql::SETTLE_LATER.sql, &[&ids, &tokens, &delays, &tries, &uncertains, &holds, &errors]).await?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
