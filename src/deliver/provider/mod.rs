@@ -1,1 +1,1 @@
-//! The three WhatsApp APIs.
+//! provider
