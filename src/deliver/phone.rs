@@ -28,10 +28,14 @@ pub enum PhoneError {
     #[error("the number is too short: an Indonesian mobile number has 9 to 12 digits after +62")]
     TooShort,
     /// More digits than the numbering plan, or E.164, allows.
-    #[error("the number is too long: an Indonesian mobile number has 9 to 12 digits after +62, any number at most 15")]
+    #[error(
+        "the number is too long: an Indonesian mobile number has 9 to 12 digits after +62, any number at most 15"
+    )]
     TooLong,
     /// An Indonesian number that is not a mobile one (landline, 80x, 84x).
-    #[error("the number is not an Indonesian mobile number (08… without 080 and 084): landlines have no WhatsApp")]
+    #[error(
+        "the number is not an Indonesian mobile number (08… without 080 and 084): landlines have no WhatsApp"
+    )]
     NotMobile,
     /// `+6262812…`: the country code stands there twice.
     #[error("the number carries the country code 62 twice: correct it in the contact")]
@@ -128,7 +132,11 @@ fn split_before_plus(piece: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(piece);
     std::iter::from_fn(move || {
         let text = rest?;
-        let cut = text.char_indices().skip(1).find(|(_, c)| *c == '+').map(|(at, _)| at);
+        let cut = text
+            .char_indices()
+            .skip(1)
+            .find(|(_, c)| *c == '+')
+            .map(|(at, _)| at);
         rest = cut.map(|at| &text[at..]);
         Some(cut.map_or(text, |at| &text[..at]))
     })
@@ -143,7 +151,11 @@ fn read_piece(piece: &str) -> Result<Phone, PhoneError> {
     }
     read_one(piece).or_else(|error| {
         let alone = |part: &&str| part.starts_with(['0', '+']) || part.starts_with("62");
-        piece.split_whitespace().filter(alone).find_map(|part| read_one(part).ok()).ok_or(error)
+        piece
+            .split_whitespace()
+            .filter(alone)
+            .find_map(|part| read_one(part).ok())
+            .ok_or(error)
     })
 }
 
@@ -203,7 +215,11 @@ fn foreign(digits: &str) -> Result<Phone, PhoneError> {
     let parsed = phonenumber::parse(None, &e164).map_err(|_| PhoneError::InvalidForeign)?;
     // The library drops a trunk prefix ("+44 07…"); its own E.164 form is then the one that can be called.
     let normal = parsed.format().mode(phonenumber::Mode::E164).to_string();
-    if parsed.is_valid() { Ok(Phone(normal)) } else { Err(PhoneError::InvalidForeign) }
+    if parsed.is_valid() {
+        Ok(Phone(normal))
+    } else {
+        Err(PhoneError::InvalidForeign)
+    }
 }
 
 #[cfg(test)]
@@ -248,7 +264,11 @@ mod tests {
             ("+82 10-1234-5678", "+821012345678"),
         ];
         for (raw, expected) in table {
-            assert_eq!(Phone::parse(raw).map(String::from), Ok(expected.to_owned()), "{raw}");
+            assert_eq!(
+                Phone::parse(raw).map(String::from),
+                Ok(expected.to_owned()),
+                "{raw}"
+            );
         }
     }
 
