@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use super::{Access, Account, Answer, Class, Failure, Health, Outgoing, ProbeReport, ProviderKind, Report};
 use super::{fonnte, meta, watzap};
+use crate::deliver::phone::Phone;
 
 /// More than any answer of a provider; what is longer is not read.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -125,11 +126,7 @@ impl Client {
             Err(wrong) => Exchange::NotSent(Class::Content, "wrong_content", wrong.to_owned()),
         };
         let (http_status, answer) = judge(account.kind(), exchange);
-        let clean = |text: &str| {
-            cut(&account
-                .redact(text)
-                .replace(outgoing.to.digits(), &outgoing.to.masked()))
-        };
+        let clean = |text: &str| cut(&mask(&account.redact(text), &outgoing.to));
         let answer = match answer {
             Answer::Refused(failure) => Answer::Refused(Failure {
                 message: clean(&failure.message),
@@ -297,9 +294,9 @@ fn by_status(kind: ProviderKind, answered: &Answered) -> Answer {
 impl Body {
     fn describe(&self) -> String {
         match self {
-            Self::Json(json) => format!("not understood: {}", cut(&json.to_string())),
+            Self::Json(json) => format!("not understood: {json}"),
             Self::Other(text) if text.trim().is_empty() => "no answer in the body".to_owned(),
-            Self::Other(text) => format!("not JSON: {}", cut(text)),
+            Self::Other(text) => format!("not JSON: {text}"),
             Self::Broken(error) => error.clone(),
         }
     }
@@ -369,7 +366,16 @@ fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// One line of a readable length.
+/// The text without the recipient's number, also as it is written inside the country.
+fn mask(text: &str, phone: &Phone) -> String {
+    let masked = text.replace(phone.digits(), &phone.masked());
+    match phone.digits().strip_prefix("62") {
+        Some(national) => masked.replace(national, "****"),
+        None => masked,
+    }
+}
+
+/// One line of a readable length. Comes after redaction, which cannot see a secret that is cut in two.
 fn cut(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(TEXT_LIMIT) {
