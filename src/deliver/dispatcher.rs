@@ -342,5 +342,4 @@ fn meta_content(
 }
 
 #[cfg(test)]
-#[path = "dispatcher_tests.rs"]
 mod tests;

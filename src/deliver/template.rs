@@ -4,7 +4,7 @@
 //! it, never a blank in a citizen's message; 0 is a value; a value is inserted as it is and never expanded again.
 //! Must not: read the database, or decide which provider is used (the dispatcher does).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,69 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::provider::{Button, ButtonKind, Header, ProviderKind};
+use super::provider::{Button, ButtonKind, Header};
+
+mod key;
+
+pub use key::{TemplateKey, candidate_keys};
 
 /// Longest text of a Meta template after substitution ("Meta: error codes", 132005).
 pub const META_BODY_LIMIT: usize = 1_024;
-
-/// Key that asks a citizen to allow messages of Meta. It begins with `meta_`, but it is a gateway template and no Meta
-/// variant of a key `opt_in_request`: only a map entry that names it makes it one.
-const OPT_IN_REQUEST: &str = "meta_opt_in_request";
-
-/// The key of a template: letters, digits and underscores.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TemplateKey(String);
-
-impl TemplateKey {
-    /// The key, if it is made of `A-Z a-z 0-9 _` and not empty.
-    pub fn new(key: impl Into<String>) -> Result<Self, TemplateError> {
-        let key = key.into();
-        let valid = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if valid {
-            Ok(Self(key))
-        } else {
-            Err(TemplateError::InvalidKey { key })
-        }
-    }
-
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn prefixed(&self, prefix: &str) -> Self {
-        Self(format!("{prefix}{}", self.0))
-    }
-}
-
-impl fmt::Display for TemplateKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for TemplateKey {
-    type Err = TemplateError;
-
-    fn from_str(key: &str) -> Result<Self, TemplateError> {
-        Self::new(key)
-    }
-}
-
-impl TryFrom<String> for TemplateKey {
-    type Error = TemplateError;
-
-    fn try_from(key: String) -> Result<Self, TemplateError> {
-        Self::new(key)
-    }
-}
-
-impl From<TemplateKey> for String {
-    fn from(key: TemplateKey) -> String {
-        key.0
-    }
-}
 
 /// What Meta, or the operator before the first sync, says about a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -249,36 +194,6 @@ pub struct MetaParameters {
     pub buttons: Vec<Button>,
     /// Names of the parameters whose text was changed to be accepted (line breaks, tabs, long runs of blanks).
     pub changed: BTreeSet<String>,
-}
-
-/// Keys to look a template up under, in order (SICANTIK guide §6.3).
-///
-/// Meta: `meta_` + key, the map's target, `izin_` + key, the key. Gateways: the key alone. A prefix is not put twice.
-pub fn candidate_keys(
-    kind: ProviderKind,
-    key: &TemplateKey,
-    map: &BTreeMap<TemplateKey, TemplateKey>,
-) -> Vec<TemplateKey> {
-    if kind != ProviderKind::Meta {
-        return vec![key.clone()];
-    }
-    let prefixed = |prefix: &str| (!key.as_str().starts_with(prefix)).then(|| key.prefixed(prefix));
-    let official = prefixed("meta_").filter(|key| key.as_str() != OPT_IN_REQUEST);
-    let mut keys = Vec::with_capacity(4);
-    for candidate in [
-        official,
-        map.get(key).cloned(),
-        prefixed("izin_"),
-        Some(key.clone()),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        if !keys.contains(&candidate) {
-            keys.push(candidate);
-        }
-    }
-    keys
 }
 
 /// The text for a gateway. `{{name}}` takes the value of that name, `{{1}}` the first parameter's. An empty value is
@@ -566,5 +481,4 @@ fn leading_placeholder(text: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-#[path = "template_tests.rs"]
 mod tests;

@@ -47,10 +47,7 @@ fn every_code_of_meta_has_its_class() {
     for unknown in [5, 199, 300, 131001, 999_999, -1] {
         assert_eq!(meta_class(unknown), None, "{unknown}");
     }
-    let mut seen: Vec<_> = META
-        .iter()
-        .flat_map(|(_, codes)| codes.iter().cloned().flatten())
-        .collect();
+    let mut seen = codes::listed_meta_codes();
     seen.sort_unstable();
     assert!(
         seen.windows(2).all(|pair| pair[0] != pair[1]),
@@ -169,6 +166,7 @@ fn single_codes_differ_from_their_class() {
     );
     assert_eq!(meta(130_472).retry_same, RetrySame::No);
     assert_eq!(meta(131_042).fallback, Fallback::Now);
+    assert!(meta(132_018).repairs_first() && meta(131_047).repairs_first() && !meta(131_042).repairs_first());
     assert_eq!(
         (meta(132_000).mark, meta(132_008).mark),
         (Some(Mark::Template), None)

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
+use crate::deliver::provider::ProviderKind;
 
 fn key(key: &str) -> TemplateKey {
     TemplateKey::new(key).unwrap()
