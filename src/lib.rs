@@ -5,18 +5,28 @@
 //!
 //! | module       | part |
 //! |--------------|------|
+//! | [`cli`]      | one file a subcommand |
+//! | [`config`]   | the daemon file and the environment |
+//! | [`daemon`]   | starts, supervises and stops the stages |
 //! | [`capture`]  | stage 1: a host write becomes a row of `event`, in the host's own transaction |
 //! | [`evaluate`] | stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction |
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`lang`]     | what users write: Odoo domains |
-//! | [`host`]     | the Odoo database we are attached to: catalogue, records, identity |
-//! | [`db`]       | connections, TLS, LISTEN, migrations |
-//! | [`observe`]  | logs, journald, sd_notify |
+//! | [`host`]     | the Odoo database we are attached to: catalogue, records, numbers, the permit to send |
+//! | [`db`]       | connections, TLS, LISTEN, statements, migrations |
+//! | [`observe`]  | logs, journald, signs of life |
 //! | [`testkit`]  | ephemeral PostgreSQL, host fixture, fake gateway (tests and `demo`) |
 
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod db;
 pub mod deliver;
+pub mod evaluate;
 pub mod host;
 pub mod lang;
+pub mod observe;
+pub mod queue;
 pub mod testkit;

@@ -1,3 +1,7 @@
 //! The `sicantik-notifyd` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sicantik_notifyd::cli::main()
+}

@@ -3,4 +3,5 @@
 pub mod catalog;
 pub mod grants;
 pub mod permit;
+pub mod phone;
 pub mod record;

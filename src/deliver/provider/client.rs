@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use super::{Access, Account, Answer, Class, Failure, Health, Outgoing, ProbeReport, ProviderKind, Report};
 use super::{fonnte, meta, watzap};
-use crate::deliver::phone::Phone;
+use crate::host::phone::Phone;
 
 /// More than any answer of a provider; what is longer is not read.
 const BODY_LIMIT: usize = 64 * 1024;

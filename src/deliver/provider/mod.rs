@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::db::ids::AttemptId;
-use crate::deliver::phone::Phone;
+use crate::host::phone::Phone;
 
 pub mod account;
 pub mod client;

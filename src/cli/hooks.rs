@@ -1,0 +1,89 @@
+//! `hooks sql | install | verify | remove`
+
+use clap::Subcommand;
+use tokio_postgres::Client;
+
+use super::{Done, Outcome, owner_endpoint};
+use crate::capture::hooks;
+use crate::capture::plan::publish;
+use crate::config::Config;
+use crate::evaluate::configuration::Configuration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Print what `install` runs, to read it first or to run it by hand
+    Sql,
+    /// Install the hooks on the tables that active triggers watch
+    Install,
+    /// Compare the hooks with what they should be; exit code 3 if they differ
+    Verify,
+    /// Remove every hook; the host's tables are then as they were
+    Remove,
+}
+
+pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
+    let endpoint = owner_endpoint(config)?;
+    let client = endpoint.connect().await?;
+    crate::db::migrate::check_version(&client).await?;
+    match args.action {
+        Action::Sql => {
+            let client = plan(client).await?;
+            for script in hooks::install_scripts(&client).await? {
+                println!("{}", script.to_sql());
+            }
+            Ok(Done::Well)
+        }
+        Action::Install => {
+            let mut client = plan(client).await?;
+            let scripts = hooks::install_scripts(&client).await?;
+            for script in &scripts {
+                hooks::run(&mut client, script).await?;
+                println!("hook of {} installed", script.table);
+            }
+            if scripts.is_empty() {
+                println!("No active trigger watches a table; nothing to install.");
+            }
+            verify(&client).await
+        }
+        Action::Verify => verify(&client).await,
+        Action::Remove => {
+            let mut client = client;
+            for script in hooks::removal_scripts(&client).await? {
+                hooks::run(&mut client, &script).await?;
+                println!("hook of {} removed", script.table);
+            }
+            Ok(Done::Well)
+        }
+    }
+}
+
+/// Brings `capture_plan` up to date with the configuration, as the daemon does. Gives the connection back.
+pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+    let tx = client.transaction().await?;
+    let configuration = Configuration::load(&tx).await?;
+    tx.batch_execute("set local role sicantik_notify_owner").await?;
+    publish(&tx, &configuration.plan()).await?;
+    tx.commit().await?;
+    for problem in &configuration.problems {
+        eprintln!("{}: {}\n    {}", problem.about, problem.summary, problem.remedy);
+    }
+    Ok(client)
+}
+
+async fn verify(client: &Client) -> Outcome {
+    let findings = hooks::verify(client).await?;
+    for f in &findings {
+        println!("{}: {}\n    remedy: {}", f.table, f.finding, f.remedy);
+    }
+    if findings.is_empty() {
+        println!("The hooks are as they should be.");
+        return Ok(Done::Well);
+    }
+    Ok(Done::NeedsAttention)
+}

@@ -1,0 +1,38 @@
+//! `migrate`
+
+use super::{Done, Outcome, owner_endpoint};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Do not install the guide's triggers, templates and rules
+    #[arg(long)]
+    no_defaults: bool,
+}
+
+pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
+    let endpoint = owner_endpoint(config)?;
+    let report = crate::db::migrate::migrate(&endpoint, !args.no_defaults).await?;
+    // The hooks that the configuration needs, so that `hooks sql` and `hooks install` know them.
+    let client = endpoint.connect().await?;
+    super::hooks::plan(client).await?;
+    for line in report.applied {
+        println!("migration   {line}");
+    }
+    for line in report.replaced {
+        println!("replaced    {line}");
+    }
+    for line in report.partitions {
+        println!("partition   {line}");
+    }
+    println!("The schema sicantik_notify is up to date.");
+    if report.missing_grants.is_empty() {
+        println!("Next: `sicantik-notifyd hooks install`, then start the daemon.");
+        return Ok(Done::Well);
+    }
+    println!("You were not allowed to grant these rights on host tables; let their owner run:");
+    for statement in report.missing_grants {
+        println!("    {statement};");
+    }
+    Ok(Done::NeedsAttention)
+}

@@ -1,0 +1,105 @@
+//! This process's row in `instance`: registered at the start, beaten while it lives (which renews its leases), deleted at
+//! a clean end. Others take over the work of a row that is silent or gone.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::db::statements as sql;
+use crate::db::{ConnectError, Database};
+use crate::host::permit::{Arming, Permit, ask};
+
+/// How often the permit is asked for the operator's eyes (claims ask each time).
+const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The heart of this instance.
+pub struct Heartbeat {
+    database: Database,
+    arming: Arming,
+    instance: i64,
+    name: String,
+    beat: Duration,
+    lease: Duration,
+    enabled: bool,
+}
+
+impl Heartbeat {
+    /// Makes the row.
+    ///
+    /// # Errors
+    /// No connection, or the server's.
+    pub async fn register(database: &Database, config: &Config, name: &str, arming: Arming) -> Result<Self, super::DaemonError> {
+        let client = database.get().await?;
+        let row = client
+            .query_one(
+                "insert into sicantik_notify.instance (name, pid, version) values ($1, $2, $3) returning id",
+                &[&name, &(std::process::id() as i32), &env!("CARGO_PKG_VERSION")],
+            )
+            .await?;
+        Ok(Self {
+            database: database.clone(),
+            arming,
+            instance: row.get(0),
+            name: name.to_owned(),
+            beat: Duration::from_millis(config.deliver.heartbeat_ms),
+            lease: Duration::from_secs(config.deliver.lease_seconds),
+            enabled: config.deliver.enabled,
+        })
+    }
+
+    /// Id of the row.
+    pub fn instance(&self) -> i64 {
+        self.instance
+    }
+
+    /// Beats until `stop`, then deletes the row.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut permit: Option<(Instant, Permit)> = None;
+        loop {
+            if let Err(error) = self.beat_once(&mut permit).await {
+                tracing::warn!(error = %error, "No heartbeat; others may take over.");
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(self.beat) => {}
+            }
+        }
+        if let Ok(client) = self.database.get().await {
+            let _ = client.execute("delete from sicantik_notify.instance where id = $1", &[&self.instance]).await;
+        }
+    }
+
+    async fn beat_once(&self, permit: &mut Option<(Instant, Permit)>) -> Result<(), super::DaemonError> {
+        let client = tokio::time::timeout(self.beat * 3, self.database.get())
+            .await
+            .map_err(|_| ConnectError::Pool("all connections are busy".into()))??;
+        if permit.as_ref().is_none_or(|(at, _)| at.elapsed() > PERMIT_INTERVAL) {
+            let now = ask(&client, &self.arming).await?;
+            let before = permit.replace((Instant::now(), now.clone()));
+            if before.is_none_or(|(_, b)| b != now) && !now.allowed {
+                tracing::error!("This daemon does not send: {}.", now.reason);
+            }
+        }
+        let (delivering, note) = match permit {
+            Some((_, p)) if !p.allowed => (false, Some(p.reason.as_str())),
+            _ if !self.enabled => (true, Some("deliver.enabled is false")),
+            _ => (true, None),
+        };
+        let statement = client.prepare_cached(sql::EXTEND_LEASES.sql).await?;
+        let alive: bool =
+            client.query_one(&statement, &[&self.instance, &self.lease.as_secs_f64(), &delivering, &note]).await?.get(0);
+        if !alive {
+            // We were silent for long, and our work is in other hands. Claims under the old beat stay theirs: tokens differ.
+            tracing::warn!(INSTANCE = self.instance, "This instance was given up by the others; it registers again.");
+            client
+                .execute(
+                    "insert into sicantik_notify.instance (id, name, pid, version) overriding system value \
+                     values ($1, $2, $3, $4) on conflict do nothing",
+                    &[&self.instance, &self.name, &(std::process::id() as i32), &env!("CARGO_PKG_VERSION")],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+}
