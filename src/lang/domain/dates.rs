@@ -133,7 +133,7 @@ fn read(text: &str, span: Span, notes: &mut Vec<Note>) -> Result<Option<NaiveDat
             None => {}
         },
         Day::Wrong => return Err(bad()),
-        Day::DayFirst => return Err(bad().hint("write year, month, day: '2026-12-31'")),
+        Day::Reversed => return Err(bad().hint("write year, month, day: '2026-12-31'")),
         Day::Unknown => {}
     }
     let message =
@@ -152,7 +152,7 @@ fn split(text: &str) -> (&str, &str) {
 enum Day {
     Exact(NaiveDate),
     Wrong,
-    DayFirst,
+    Reversed,
     Unknown,
 }
 
@@ -167,7 +167,7 @@ fn civil(day: &str) -> Day {
         "9999-99-99" => exact(number(0..4), number(5..7), number(8..10)),
         "99999999" => exact(number(0..4), number(4..6), number(6..8)),
         "9999-99" | "9999-9" | "9999" => Day::Wrong,
-        "99-99-9999" | "99/99/9999" if number(0..2) > 12 => Day::DayFirst,
+        "99-99-9999" | "99/99/9999" if number(0..2) > 12 => Day::Reversed,
         _ => Day::Unknown,
     }
 }

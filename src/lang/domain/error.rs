@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!(
             error.diagnostic(text),
-            "name error: `true` is unknown\n2 |  ('é','=',true)]\n  |          ^^^^\n  = write `True`"
+            "name error: `true` is unknown\n2 |  ('é','=',true)]\n  |           ^^^^\n  = write `True`"
         );
         assert_eq!(error.to_string(), "`true` is unknown; write `True`");
     }

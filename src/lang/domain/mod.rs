@@ -19,6 +19,7 @@ mod dates;
 mod error;
 mod literal;
 mod numbers;
+mod operator;
 mod plan;
 mod relation;
 mod sql;
@@ -28,11 +29,14 @@ mod value;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use alias::{Aliases, Note, NoteKind};
-pub use ast::{Domain, Leaf, Operator};
+pub use ast::{Domain, Leaf};
 pub use compile::{BaseKind, BaseRow, Compiled, compile};
 pub use error::{DomainError, ErrorKind, Span};
+pub use operator::Operator;
 pub use sql::Param;
 pub use twin::matches;
 pub use value::{Node, Value};

@@ -1,10 +1,11 @@
 //! What a condition on a column tests, with Odoo 18's NULL rules, before it becomes SQL or an answer in Rust.
 
 use super::alias::{Aliases, Note};
-use super::ast::{Leaf, Operator};
+use super::ast::Leaf;
 use super::coerce::{self, Kind, Scalar};
 use super::dates::DayPart;
 use super::error::{DomainError, ErrorKind};
+use super::operator::Operator;
 use super::relation::{self, Reach};
 use super::value::{Node, Value};
 use crate::host::catalog::{Field, Model};

@@ -3,8 +3,9 @@
 //! The one place that knows which conditions these are; for now they are refused.
 
 use super::alias::{Aliases, unknown_field};
-use super::ast::{Leaf, Operator};
+use super::ast::Leaf;
 use super::error::{DomainError, ErrorKind};
+use super::operator::Operator;
 use super::value::{Node, Value};
 use crate::host::catalog::{Field, FieldType, Model};
 
