@@ -1,0 +1,323 @@
+//! What a condition on a column tests, with Odoo 18's NULL rules, before it becomes SQL or an answer in Rust.
+
+use super::alias::{Aliases, Note};
+use super::ast::Leaf;
+use super::coerce::{self, Kind, Scalar};
+use super::dates::DayPart;
+use super::error::{DomainError, ErrorKind};
+use super::operator::Operator;
+use super::relation::{self, Reach};
+use super::value::{Node, Value};
+use crate::host::catalog::{Field, Model};
+
+/// What NULL in the column does to a test.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Nulls {
+    /// As SQL has it: the result is NULL.
+    Plain,
+    /// `… OR c IS NULL`
+    Pass,
+    /// `… AND c IS NOT NULL`
+    Fail,
+}
+
+/// `c op v`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// A test of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Test {
+    Const(bool),
+    IsNull,
+    NotNull,
+    /// `c = TRUE`, or `c IS NULL OR c = FALSE`
+    Boolean(bool),
+    Compare(Comparison, Scalar, Nulls),
+    /// `c IN (…)` or its negation; never empty.
+    Among {
+        negative: bool,
+        values: Vec<Scalar>,
+        nulls: Nulls,
+    },
+    /// `c LIKE …`; no pattern is `LIKE NULL`.
+    Pattern {
+        negative: bool,
+        fold: bool,
+        pattern: Option<String>,
+        nulls: Nulls,
+    },
+}
+
+/// A condition on a column of the row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Planned<'m> {
+    pub(super) field: &'m Field,
+    pub(super) kind: Kind,
+    pub(super) test: Test,
+}
+
+/// Plans conditions on one model and gathers the notes.
+pub(super) struct Planner<'m> {
+    pub(super) model: &'m Model,
+    pub(super) aliases: &'m Aliases,
+    pub(super) notes: Vec<Note>,
+}
+
+impl<'m> Planner<'m> {
+    /// Plans a leaf, `operator` being its own or, under a `!`, the opposite one.
+    pub(super) fn plan(&mut self, leaf: &Leaf, operator: Operator) -> Result<Planned<'m>, DomainError> {
+        if leaf.field.contains('.') {
+            relation::check_path(leaf, self.model, self.aliases)?;
+            return Err(relation::unsupported(Reach::Path, leaf));
+        }
+        let field = self
+            .aliases
+            .resolve(self.model, &leaf.field, leaf.field_span, &mut self.notes)?;
+        if let Some(reach) = relation::reach(operator, field, &leaf.value)? {
+            return Err(relation::unsupported(reach, leaf));
+        }
+        let kind = match (&field.column_type, Kind::of(field)) {
+            (Some(_), Some(kind)) => kind,
+            _ => return Err(no_column(self.model, field, leaf)),
+        };
+        let test = self.test(field, kind, operator, &leaf.value)?;
+        Ok(Planned { field, kind, test })
+    }
+
+    fn test(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        operator: Operator,
+        value: &Node,
+    ) -> Result<Test, DomainError> {
+        use Operator as Op;
+        let list = value.value.items();
+        match (operator, list, &value.value) {
+            (Op::EqOrUnset, _, v) if v.is_unset() => Ok(Test::Const(true)),
+            (Op::EqOrUnset | Op::Eq | Op::In, Some(items), _) => self.among(field, kind, false, items),
+            (Op::Ne | Op::NotIn, Some(items), _) => self.among(field, kind, true, items),
+            (Op::In, None, Value::Bool(false)) => Ok(Test::Const(false)),
+            (Op::In, None, Value::Bool(true)) | (Op::Eq | Op::EqOrUnset, ..) => {
+                self.equal(field, kind, false, value)
+            }
+            (Op::NotIn, None, Value::Bool(_)) | (Op::Ne, ..) => self.equal(field, kind, true, value),
+            (Op::In | Op::NotIn, None, _) => Err(not_a_list(operator, value)),
+            (Op::Lt, ..) => self.order(kind, Comparison::Lt, value),
+            (Op::Le, ..) => self.order(kind, Comparison::Le, value),
+            (Op::Gt, ..) => self.order(kind, Comparison::Gt, value),
+            (Op::Ge, ..) => self.order(kind, Comparison::Ge, value),
+            _ => pattern(operator, value),
+        }
+    }
+
+    fn equal(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        negative: bool,
+        value: &Node,
+    ) -> Result<Test, DomainError> {
+        let comparison = if negative { Comparison::Ne } else { Comparison::Eq };
+        let set = if negative { Test::NotNull } else { Test::IsNull };
+        let zero = matches!(value.value, Value::Int(0) | Value::Float(0.0));
+        match (kind, &value.value) {
+            (Kind::Boolean, Value::None) => return Ok(set),
+            (Kind::Boolean, v) => return Ok(Test::Boolean(v.truthy() != negative)),
+            (Kind::Many2one, _) if zero => return Ok(set),
+            (_, v) if v.is_unset() => {
+                let Some(falsy) = kind.falsy() else { return Ok(set) };
+                let nulls = if negative { Nulls::Plain } else { Nulls::Pass };
+                return Ok(Test::Compare(comparison, falsy, nulls));
+            }
+            _ => {}
+        }
+        let scalar = self.scalar(field, kind, value, DayPart::Start)?;
+        let nulls = match () {
+            () if kind.is_number() => zero_rule(comparison, &scalar),
+            () if value.value.truthy() == negative => Nulls::Pass,
+            () => Nulls::Plain,
+        };
+        Ok(Test::Compare(comparison, scalar, nulls))
+    }
+
+    fn order(&mut self, kind: Kind, comparison: Comparison, value: &Node) -> Result<Test, DomainError> {
+        if value.value.is_unset() && !kind.is_number() && kind != Kind::Boolean {
+            return Ok(Test::Const(false));
+        }
+        if kind == Kind::Many2one && matches!(value.value, Value::Int(0) | Value::Float(0.0)) {
+            return Ok(Test::Const(false));
+        }
+        let end = matches!(comparison, Comparison::Gt | Comparison::Le);
+        let part = if end { DayPart::End } else { DayPart::Start };
+        let scalar = coerce::scalar(kind, value, part, &mut self.notes)?;
+        let nulls = if kind.is_number() {
+            zero_rule(comparison, &scalar)
+        } else {
+            Nulls::Plain
+        };
+        Ok(Test::Compare(comparison, scalar, nulls))
+    }
+
+    fn among(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        negative: bool,
+        items: &[Node],
+    ) -> Result<Test, DomainError> {
+        let zero_is_null =
+            |v: &Value| kind == Kind::Many2one && matches!(v, Value::Int(0) | Value::Float(0.0));
+        let (mut values, mut unset) = (Vec::new(), false);
+        for item in items {
+            if item.value.is_unset() || zero_is_null(&item.value) {
+                unset = true;
+            } else {
+                values.push(self.scalar(field, kind, item, DayPart::Untouched)?);
+            }
+        }
+        if kind == Kind::Boolean {
+            let any = values.contains(&Scalar::Boolean(true));
+            values = [(any, true), (unset, false)]
+                .into_iter()
+                .filter(|(wanted, _)| *wanted)
+                .map(|(_, value)| Scalar::Boolean(value))
+                .collect();
+        } else if let Some(falsy) = kind.falsy() {
+            let listed = values.iter().any(|v| *v == falsy || v.number() == Some(0.0));
+            if unset && !listed {
+                values.push(falsy);
+            }
+            unset |= listed;
+        }
+        Ok(match (values.is_empty(), negative, unset) {
+            (true, false, false) => Test::Const(false),
+            (true, false, true) => Test::IsNull,
+            (true, true, false) => Test::Const(true),
+            (true, true, true) => Test::NotNull,
+            (false, false, false) => Test::Among {
+                negative,
+                values,
+                nulls: Nulls::Plain,
+            },
+            (false, true, true) => Test::Among {
+                negative,
+                values,
+                nulls: Nulls::Fail,
+            },
+            (false, ..) => Test::Among {
+                negative,
+                values,
+                nulls: Nulls::Pass,
+            },
+        })
+    }
+
+    /// The value in the column's type, a selection's value by its alias.
+    fn scalar(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        node: &Node,
+        part: DayPart,
+    ) -> Result<Scalar, DomainError> {
+        let scalar = coerce::scalar(kind, node, part, &mut self.notes)?;
+        Ok(match scalar {
+            Scalar::Text(text) if kind == Kind::Selection => Scalar::Text(self.aliases.selection_value(
+                self.model,
+                field,
+                &text,
+                node.span,
+                &mut self.notes,
+            )),
+            other => other,
+        })
+    }
+}
+
+/// NULL counts as 0: it passes exactly when 0 does.
+fn zero_rule(comparison: Comparison, scalar: &Scalar) -> Nulls {
+    let number = scalar.number().unwrap_or(f64::NAN);
+    let passes = match comparison {
+        Comparison::Eq => 0.0 == number,
+        Comparison::Ne => 0.0 != number,
+        Comparison::Lt => 0.0 < number,
+        Comparison::Le => 0.0 <= number,
+        Comparison::Gt => 0.0 > number,
+        Comparison::Ge => 0.0 >= number,
+    };
+    if passes { Nulls::Pass } else { Nulls::Plain }
+}
+
+/// The family of `like`: the value is not escaped, the column is cast to text.
+fn pattern(operator: Operator, value: &Node) -> Result<Test, DomainError> {
+    use Operator as Op;
+    let negative = matches!(operator, Op::NotLike | Op::NotIlike);
+    let fold = matches!(operator, Op::Ilike | Op::NotIlike | Op::EqIlike);
+    if matches!(operator, Op::EqLike | Op::EqIlike) {
+        let nulls = if value.value.truthy() {
+            Nulls::Plain
+        } else {
+            Nulls::Pass
+        };
+        let pattern = if value.value.is_unset() {
+            None
+        } else {
+            Some(coerce::text(value)?)
+        };
+        return Ok(Test::Pattern {
+            negative,
+            fold,
+            pattern,
+            nulls,
+        });
+    }
+    if !value.value.truthy() {
+        return Ok(Test::Const(!negative));
+    }
+    let nulls = if negative { Nulls::Pass } else { Nulls::Plain };
+    let pattern = Some(format!("%{}%", coerce::text(value)?));
+    Ok(Test::Pattern {
+        negative,
+        fold,
+        pattern,
+        nulls,
+    })
+}
+
+fn not_a_list(operator: Operator, value: &Node) -> DomainError {
+    let message = format!(
+        "`{}` needs a list, this is {}",
+        operator.as_str(),
+        value.value.type_name()
+    );
+    let remedy = if operator == Operator::In { "=" } else { "!=" };
+    DomainError::new(ErrorKind::Type, value.span, message)
+        .hint(format!("put brackets around it, or write `{remedy}`"))
+}
+
+fn no_column(model: &Model, field: &Field, leaf: &Leaf) -> DomainError {
+    let message = match field.column_type {
+        None => format!(
+            "`{}` of {} is computed when it is read, it has no column",
+            field.name, model.name
+        ),
+        Some(_) => format!(
+            "`{}` of {} is of a type that no domain can compare",
+            field.name, model.name
+        ),
+    };
+    let error = DomainError::new(ErrorKind::Field, leaf.field_span, message);
+    match &field.related {
+        Some(path) => error.hint(format!("write `{path}`, where its value comes from")),
+        None => error,
+    }
+}
