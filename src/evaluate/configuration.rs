@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
+
+use tokio_postgres::{Row, Transaction};
 
 use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
 use super::trigger::{Condition, FieldChange};
@@ -14,7 +14,7 @@ use crate::capture::plan::{Plan, TablePlan};
 use crate::db::ids::{RuleId, TriggerId};
 use crate::db::statements as sql;
 use crate::host::catalog::{Catalog, Model};
-use crate::lang::domain::{self, Aliases, Compiled};
+use crate::lang::domain::{self, Aliases, BaseRow, Compiled};
 
 /// A trigger, ready to be matched.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Configuration {
     ///
     /// # Errors
     /// The server's; what administrators got wrong is in [`Configuration::problems`].
-    pub async fn load(client: &impl GenericClient) -> Result<Self, tokio_postgres::Error> {
+    pub async fn load(client: &Transaction<'_>) -> Result<Self, tokio_postgres::Error> {
         let version: i64 = client.query_one("select version from sicantik_notify.config_version", &[]).await?.get(0);
         let catalog = Catalog::load(client).await?;
         let aliases = load_aliases(client).await?;
@@ -188,18 +188,18 @@ impl Trigger {
     }
 }
 
-async fn load_aliases(client: &impl GenericClient) -> Result<Aliases, tokio_postgres::Error> {
+async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
     let mut aliases = Aliases::default();
     for row in client.query("select model, field, target from sicantik_notify.field_alias", &[]).await? {
-        aliases.add_field(row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2));
+        aliases = aliases.field(row.get(0), row.get(1), row.get(2));
     }
     for row in client.query("select model, field, value, target from sicantik_notify.value_alias", &[]).await? {
-        aliases.add_value(row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2), row.get::<_, &str>(3));
+        aliases = aliases.value(row.get(0), row.get(1), row.get(2), row.get(3));
     }
     Ok(aliases)
 }
 
-async fn load_noise(client: &impl GenericClient) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
+async fn load_noise(client: &Transaction<'_>) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
     let mut noise: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in client.query("select model, column_name from sicantik_notify.noise_column", &[]).await? {
         noise.entry(row.get(0)).or_default().push(row.get(1));
@@ -270,8 +270,9 @@ fn compile_condition(
         match row.get::<_, Option<String>>(name).filter(|v| !v.is_empty()) {
             None => Ok(None),
             Some(written) => {
-                let resolved = aliases.resolve_value(model, column, &written);
-                let selection = &model.fields[column].selection;
+                let Some(field) = model.column(column) else { return Ok(Some(written)) };
+                let resolved = aliases.resolve_value(model, field, &written);
+                let selection = &field.selection;
                 if !selection.is_empty() && !selection.iter().any(|(v, _)| *v == resolved) {
                     let known: Vec<&str> = selection.iter().map(|(v, _)| v.as_str()).collect();
                     return Err(format!(
@@ -309,9 +310,9 @@ fn compile_condition(
 /// A field name as written, as a column of the model's table.
 fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<String, String> {
     let name = aliases.resolve_field(model, written);
-    match model.column(&name) {
+    match model.column(name) {
         Some(field) => Ok(field.name.clone()),
-        None if model.fields.contains_key(&name) => Err(format!(
+        None if model.fields.contains_key(name) => Err(format!(
             "{}.{name} is computed and has no column, so its changes cannot be seen; columns are {}",
             model.name,
             model.column_names().join(", ")
@@ -331,7 +332,7 @@ fn compile_domain(
     strict: bool,
 ) -> Result<Option<Compiled>, String> {
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(None) };
-    let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, &domain::Options::default()));
+    let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, BaseRow::image()));
     match compiled {
         Ok(compiled) => Ok(Some(compiled)),
         // Schedules are not run yet, so their expressions need not be understood yet.

@@ -136,7 +136,7 @@ impl Catalog {
     ///
     /// # Errors
     /// The server's; a missing right on `ir_model_fields` among them.
-    pub async fn load(client: &impl deadpool_postgres::GenericClient) -> Result<Self, tokio_postgres::Error> {
+    pub async fn load(client: &tokio_postgres::Transaction<'_>) -> Result<Self, tokio_postgres::Error> {
         use crate::db::statements as sql;
         let mut models: BTreeMap<String, Model> = BTreeMap::new();
         for row in client.query(sql::CATALOG_FIELDS.sql, &[]).await? {

@@ -62,6 +62,22 @@ impl Aliases {
         self
     }
 
+    /// The name that a trigger's field stands for: itself where the host has it, else its alias' target where the host has
+    /// that, else itself.
+    pub fn resolve_field<'a>(&'a self, model: &Model, name: &'a str) -> &'a str {
+        if model.fields.contains_key(name) {
+            return name;
+        }
+        let target = self.fields.get(&(model.name.clone(), name.to_owned()));
+        target.filter(|to| model.column(to).is_some()).map_or(name, String::as_str)
+    }
+
+    /// The value that a trigger's value stands for, likewise by the selection of the field.
+    pub fn resolve_value(&self, model: &Model, field: &Field, value: &str) -> String {
+        let mut notes = Vec::new();
+        self.selection_value(model, field, value, Span { start: 0, end: 0 }, &mut notes)
+    }
+
     /// The field that a name without dots stands for; it may have no column.
     pub(super) fn resolve<'m>(
         &self,
