@@ -41,7 +41,7 @@ impl FonnteAccount {
             quota: None,
             sent: 0,
             request_id: 2_937_124,
-            // At random, as two gateways must not give the same id; eight digits, as seen.
+            // Eight digits, as seen; at random, so that the next gateway hardly repeats them.
             message_id: 80_000_000 + u64::from(rand::random::<u16>()) * 100,
             statuses: HashMap::new(),
         };

@@ -96,7 +96,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, shutdown: Cancellati
         }
         _ = &mut served => {}
         () = shutdown.cancelled() => {
-            Pin::new(&mut served).graceful_shutdown();
+            std::pin::Pin::new(&mut served).graceful_shutdown();
             // Who has not finished by then is cut off; a client under test must bear that too.
             tokio::time::timeout(FAREWELL, served).await.ok();
         }

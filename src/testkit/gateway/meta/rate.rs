@@ -51,7 +51,7 @@ impl Rates {
         self.last_second.clear();
     }
 
-    /// True, and counted, when one more message fits this second.
+    /// True when one more message fits this second; not counted yet, as the pair may still refuse it.
     pub fn second_has_room(&mut self, now: Duration) -> bool {
         let Some(limit) = self.throughput else { return true };
         while self
@@ -61,11 +61,14 @@ impl Rates {
         {
             self.last_second.pop_front();
         }
-        let fits = self.last_second.len() < limit as usize;
-        if fits {
+        self.last_second.len() < limit as usize
+    }
+
+    /// Counts a message against its second.
+    pub fn count_second(&mut self, now: Duration) {
+        if self.throughput.is_some() {
             self.last_second.push_back(now);
         }
-        fits
     }
 
     /// True, and counted, when this user may be written to now.
@@ -124,10 +127,17 @@ mod tests {
     fn a_second_ends() {
         let mut rates = Rates::default();
         rates.set_throughput(Some(2));
-        let at = Duration::from_millis;
-        assert!(rates.second_has_room(at(0)) && rates.second_has_room(at(900)));
-        assert!(!rates.second_has_room(at(999)));
-        assert!(rates.second_has_room(at(1000)));
-        assert!(!rates.second_has_room(at(1899)));
+        let mut fits = |millis| {
+            let now = Duration::from_millis(millis);
+            let fits = rates.second_has_room(now);
+            if fits {
+                rates.count_second(now);
+            }
+            fits
+        };
+        assert!(fits(0) && fits(900));
+        assert!(!fits(999));
+        assert!(fits(1000));
+        assert!(!fits(1899));
     }
 }

@@ -78,19 +78,20 @@ impl MetaAccount {
         }
         let now = self.clock.now();
         self.with(|state| {
-            // The pair first: a message it refuses does not use up the second.
-            if !state.rates.pair_has_room(&to, now) {
-                return Err(refuse(
-                    131_056,
-                    "Too many messages sent to this phone number in a short time",
-                ));
-            }
+            // A message that either limit refuses uses up neither.
             if !state.rates.second_has_room(now) {
                 return Err(refuse(
                     130_429,
                     "Message failed to send because of too many messages per second",
                 ));
             }
+            if !state.rates.pair_has_room(&to, now) {
+                return Err(refuse(
+                    131_056,
+                    "Too many messages sent to this phone number in a short time",
+                ));
+            }
+            state.rates.count_second(now);
             Ok(())
         })?;
         let id = self.fresh_wamid();
