@@ -109,7 +109,11 @@ impl Model {
 
     /// Names of the fields that are columns, sorted.
     pub fn column_names(&self) -> Vec<&str> {
-        self.fields.values().filter(|f| f.column_type.is_some()).map(|f| f.name.as_str()).collect()
+        self.fields
+            .values()
+            .filter(|f| f.column_type.is_some())
+            .map(|f| f.name.as_str())
+            .collect()
     }
 }
 
