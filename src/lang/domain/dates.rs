@@ -118,7 +118,7 @@ fn read(text: &str, span: Span, notes: &mut Vec<Note>) -> Result<Option<NaiveDat
     if WORDS.contains(&text.trim().to_ascii_lowercase().as_str()) {
         return Ok(None);
     }
-    if !text.bytes().any(|c| c.is_ascii_digit()) || text.contains('\0') {
+    if text.bytes().filter(u8::is_ascii_digit).count() < 4 || text.contains('\0') {
         return Err(bad());
     }
     let (day, time) = split(text);

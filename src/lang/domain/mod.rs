@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`parse`] reads Python literals, [`Domain::build`] takes any evaluated [`Node`], so that a value which an
-//! interpreter computed enters by the same door. A leaf on a column is planned once ([`plan`]) and rendered
-//! twice (`compile`, `twin`). What leaves the row — paths, x2many, names of relations — is in [`relation`].
+//! interpreter computed enters by the same door. A leaf on a column is planned once (`plan`) and rendered
+//! twice (`compile`, `twin`). What leaves the row — paths, x2many, names of relations — is in `relation`.
 //!
 //! This is a security boundary: user values are only ever bound, identifiers come only from the catalogue.
 

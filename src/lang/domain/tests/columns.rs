@@ -325,6 +325,7 @@ fn dates() {
             ("'=', ''", "type error: '' is not a date…"),
             ("'=', True", "type error: True is not a date…"),
             ("'=', 'besok'", "type error: 'besok' is not a date…"),
+            ("'=', '30'", "type error: '30' is not a date…"),
             ("'=', '2026-12'", "type error: '2026-12' is not a date…"),
             (
                 "'=', '22-12-2026'",
