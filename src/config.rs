@@ -100,7 +100,10 @@ pub struct CaptureConfig {
 
 impl Default for CaptureConfig {
     fn default() -> Self {
-        Self { poll_interval_ms: 1000, verify_interval_seconds: 60 }
+        Self {
+            poll_interval_ms: 1000,
+            verify_interval_seconds: 60,
+        }
     }
 }
 
@@ -118,7 +121,11 @@ pub struct EvaluateConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { enabled: true, batch_records: 500, batch_timeout_seconds: 10 }
+        Self {
+            enabled: true,
+            batch_records: 500,
+            batch_timeout_seconds: 10,
+        }
     }
 }
 
@@ -195,10 +202,17 @@ impl Config {
         let text = match std::fs::read_to_string(asked) {
             Ok(text) => text,
             Err(e) if path.is_none() && e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(ConfigError::Read { path: asked.to_owned(), source }),
+            Err(source) => {
+                return Err(ConfigError::Read {
+                    path: asked.to_owned(),
+                    source,
+                });
+            }
         };
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: asked.to_owned(), source: Box::new(source) })?;
+        let mut config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: asked.to_owned(),
+            source: Box::new(source),
+        })?;
         if let Ok(url) = std::env::var(ENV_URL) {
             config.database.url = Some(url.into());
         }
@@ -222,20 +236,52 @@ impl Config {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(ConfigError::Rule(format!("`{name}` is {value}; it must be from {low} to {high}")))
+                Err(ConfigError::Rule(format!(
+                    "`{name}` is {value}; it must be from {low} to {high}"
+                )))
             }
         };
         within("database.pool_size", self.database.pool_size.0 as u64, 3, 50)?;
-        within("capture.poll_interval_ms", self.capture.poll_interval_ms, 20, 60_000)?;
-        within("capture.verify_interval_seconds", self.capture.verify_interval_seconds, 1, 3600)?;
-        within("evaluate.batch_records", self.evaluate.batch_records.into(), 1, 10_000)?;
-        within("evaluate.batch_timeout_seconds", self.evaluate.batch_timeout_seconds, 1, 60)?;
+        within(
+            "capture.poll_interval_ms",
+            self.capture.poll_interval_ms,
+            20,
+            60_000,
+        )?;
+        within(
+            "capture.verify_interval_seconds",
+            self.capture.verify_interval_seconds,
+            1,
+            3600,
+        )?;
+        within(
+            "evaluate.batch_records",
+            self.evaluate.batch_records.into(),
+            1,
+            10_000,
+        )?;
+        within(
+            "evaluate.batch_timeout_seconds",
+            self.evaluate.batch_timeout_seconds,
+            1,
+            60,
+        )?;
         within("deliver.poll_interval_ms", d.poll_interval_ms, 20, 60_000)?;
         within("deliver.concurrency", d.concurrency.into(), 1, 500)?;
         within("deliver.claim_batch", d.claim_batch.into(), 1, 5000)?;
         within("deliver.heartbeat_ms", d.heartbeat_ms, 100, 10_000)?;
-        within("deliver.request_timeout_seconds", d.request_timeout_seconds, 1, 600)?;
-        within("deliver.connect_timeout_seconds", d.connect_timeout_seconds, 1, 60)?;
+        within(
+            "deliver.request_timeout_seconds",
+            d.request_timeout_seconds,
+            1,
+            600,
+        )?;
+        within(
+            "deliver.connect_timeout_seconds",
+            d.connect_timeout_seconds,
+            1,
+            60,
+        )?;
         if d.lease_seconds <= d.request_timeout_seconds {
             return Err(ConfigError::Rule(format!(
                 "`deliver.lease_seconds` ({}) must be longer than `deliver.request_timeout_seconds` ({}): a message \
@@ -251,7 +297,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError::NoDatabase`].
     pub fn url(&self) -> Result<&str, ConfigError> {
-        self.database.url.as_ref().map(ExposeSecret::expose_secret).ok_or(ConfigError::NoDatabase)
+        self.database
+            .url
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+            .ok_or(ConfigError::NoDatabase)
     }
 
     /// The DBA's connection to the same database.
@@ -272,14 +322,25 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
-        let error = toml::from_str::<Config>("[deliver]\nconcurency = 3\n").expect_err("refused").to_string();
-        assert!(error.contains("concurency") && error.contains("concurrency"), "{error}");
+        let error = toml::from_str::<Config>("[deliver]\nconcurency = 3\n")
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("concurency") && error.contains("concurrency"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_lease_is_longer_than_a_request() {
         let config: Config = toml::from_str("[deliver]\nlease_seconds = 30\n").expect("parses");
-        assert!(config.check().expect_err("refused").to_string().contains("lease_seconds"));
+        assert!(
+            config
+                .check()
+                .expect_err("refused")
+                .to_string()
+                .contains("lease_seconds")
+        );
         Config::default().check().expect("defaults fit together");
     }
 }

@@ -80,11 +80,19 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
         connect: Duration::from_secs(config.deliver.connect_timeout_seconds),
         total: Duration::from_secs(config.deliver.request_timeout_seconds),
     })?;
-    let Some(client) = first_connection(&endpoint, &stop).await? else { return Ok(()) };
+    let Some(client) = first_connection(&endpoint, &stop).await? else {
+        return Ok(());
+    };
     check_version(&client).await?;
-    let name = config.name.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
+    let name = config
+        .name
+        .clone()
+        .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
     if permit::arm(&client, &arming, &name, false).await? {
-        tracing::info!("The first daemon of this installation: armed for {}.", endpoint.database());
+        tracing::info!(
+            "The first daemon of this installation: armed for {}.",
+            endpoint.database()
+        );
     }
     drop(client);
 
@@ -103,7 +111,8 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
             move || listen(endpoint.clone(), CHANNELS, wakes.clone(), stop.clone())
         }),
         supervise("evaluate", stop.clone(), {
-            let (database, wakes, stop, pulse) = (database.clone(), wakes.clone(), stop.clone(), pulses[0].clone());
+            let (database, wakes, stop, pulse) =
+                (database.clone(), wakes.clone(), stop.clone(), pulses[0].clone());
             let (evaluate, capture) = (config.evaluate.clone(), config.capture.clone());
             move || evaluator(&database, &wakes, &evaluate, &capture, &pulse).run(stop.clone())
         }),
@@ -129,7 +138,11 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
         }),
     ];
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("running")]);
-    tracing::info!(INSTANCE = instance, "Running on {} as instance {instance}.", endpoint.database());
+    tracing::info!(
+        INSTANCE = instance,
+        "Running on {} as instance {instance}.",
+        endpoint.database()
+    );
 
     loop {
         tokio::select! {
@@ -183,7 +196,10 @@ async fn first_connection(
         match endpoint.connect().await {
             Ok(client) => return Ok(Some(client)),
             // The server answered, and said no: waiting does not help.
-            Err(ConnectError::Server(e)) if e.as_db_error().is_some_and(|d| !d.code().code().starts_with("57P")) => {
+            Err(ConnectError::Server(e))
+                if e.as_db_error()
+                    .is_some_and(|d| !d.code().code().starts_with("57P")) =>
+            {
                 return Err(ConnectError::Server(e).into());
             }
             Err(error) => tracing::warn!(error = %error, "Waiting for the database."),
@@ -209,7 +225,9 @@ where
             }
             match result {
                 Ok(()) => tracing::error!(STAGE = name, "Stage {name} ended by itself; starting it again."),
-                Err(error) => tracing::error!(STAGE = name, error = %error, "Stage {name} failed; starting it again."),
+                Err(error) => {
+                    tracing::error!(STAGE = name, error = %error, "Stage {name} failed; starting it again.")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -233,7 +251,11 @@ async fn feed_watchdog(pulses: Vec<Pulse>, stop: CancellationToken) {
             None => {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }
-            Some(stuck) => tracing::error!(STAGE = stuck.name(), "Stage {} is stuck; the watchdog is not fed.", stuck.name()),
+            Some(stuck) => tracing::error!(
+                STAGE = stuck.name(),
+                "Stage {} is stuck; the watchdog is not fed.",
+                stuck.name()
+            ),
         }
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sicantik_notifyd::db::ids::{AttemptId, ProviderId};
-use sicantik_notifyd::host::phone::Phone;
 use sicantik_notifyd::deliver::provider::{
     Account, Answer, Button, ButtonKind, Class, Client, Content, Failure, Header, Health, Outgoing,
     ProviderKind, Report, Timeouts,
 };
+use sicantik_notifyd::host::phone::Phone;
 use tokio::net::TcpListener;
 
 #[path = "providers/scripted_server.rs"]

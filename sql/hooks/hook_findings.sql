@@ -101,7 +101,7 @@ begin
                 return next;
                 remedy := 'run sicantik-notifyd hooks install (as a DBA)';
             elsif trig.tgfoid <> function.oid or trig.tgqual is not null or trig.tgattr::text <> ''
-                  or trig.tgtype <> kind.event + case plan.shape when 'row' then 1 else 0 end
+                  or trig.tgtype <> (kind.event + case plan.shape when 'row' then 1 else 0 end)
                   or (plan.shape = 'statement' and (trig.tgoldtable is distinct from kind.old_rows::name
                                                     or trig.tgnewtable is distinct from kind.new_rows::name)) then
                 finding := format('trigger %s on public.%I was altered', kind.name, plan.table_name);

@@ -13,7 +13,9 @@ const TRIES: u32 = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// The table stayed locked.
-    #[error("{table} stayed locked by the host for {TRIES} tries; nothing was changed there, try again later")]
+    #[error(
+        "{table} stayed locked by the host for {TRIES} tries; nothing was changed there, try again later"
+    )]
     Busy {
         /// Which.
         table: String,
@@ -66,7 +68,11 @@ impl TableScript {
 /// # Errors
 /// The server's.
 pub async fn install_scripts(client: &Client) -> Result<Vec<TableScript>, tokio_postgres::Error> {
-    scripts(client, "select model, statement from sicantik_notify.hook_statements() order by model, step").await
+    scripts(
+        client,
+        "select model, statement from sicantik_notify.hook_statements() order by model, step",
+    )
+    .await
 }
 
 /// What `hooks remove` runs.
@@ -74,7 +80,11 @@ pub async fn install_scripts(client: &Client) -> Result<Vec<TableScript>, tokio_
 /// # Errors
 /// The server's.
 pub async fn removal_scripts(client: &Client) -> Result<Vec<TableScript>, tokio_postgres::Error> {
-    scripts(client, "select table_name, statement from sicantik_notify.hook_removal() order by table_name, step").await
+    scripts(
+        client,
+        "select table_name, statement from sicantik_notify.hook_removal() order by table_name, step",
+    )
+    .await
 }
 
 async fn scripts(client: &Client, query: &str) -> Result<Vec<TableScript>, tokio_postgres::Error> {
@@ -83,7 +93,10 @@ async fn scripts(client: &Client, query: &str) -> Result<Vec<TableScript>, tokio
         let (table, statement): (String, String) = (row.get(0), row.get(1));
         match scripts.last_mut() {
             Some(last) if last.table == table => last.statements.push(statement),
-            _ => scripts.push(TableScript { table, statements: vec![statement] }),
+            _ => scripts.push(TableScript {
+                table,
+                statements: vec![statement],
+            }),
         }
     }
     Ok(scripts)
@@ -98,13 +111,26 @@ pub async fn run(client: &mut Client, script: &TableScript) -> Result<(), HookEr
     for attempt in 0..TRIES {
         match run_once(client, script).await {
             Ok(()) => return Ok(()),
-            Err(e) if matches!(e.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)) => {
+            Err(e)
+                if matches!(
+                    e.code(),
+                    Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)
+                ) =>
+            {
                 tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
             }
             Err(e) if e.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                return Err(HookError::Rights { table: table.clone(), reason: crate::db::describe(&e) });
+                return Err(HookError::Rights {
+                    table: table.clone(),
+                    reason: crate::db::describe(&e),
+                });
             }
-            Err(source) => return Err(HookError::Server { table: table.clone(), source }),
+            Err(source) => {
+                return Err(HookError::Server {
+                    table: table.clone(),
+                    source,
+                });
+            }
         }
     }
     Err(HookError::Busy { table: table.clone() })
@@ -135,7 +161,17 @@ pub struct Finding {
 /// The server's.
 pub async fn verify(client: &Client) -> Result<Vec<Finding>, tokio_postgres::Error> {
     let rows = client
-        .query("select coalesce(table_name, model, ''), finding, remedy from sicantik_notify.hook_findings()", &[])
+        .query(
+            "select coalesce(table_name, model, ''), finding, remedy from sicantik_notify.hook_findings()",
+            &[],
+        )
         .await?;
-    Ok(rows.iter().map(|r| Finding { table: r.get(0), finding: r.get(1), remedy: r.get(2) }).collect())
+    Ok(rows
+        .iter()
+        .map(|r| Finding {
+            table: r.get(0),
+            finding: r.get(1),
+            remedy: r.get(2),
+        })
+        .collect())
 }

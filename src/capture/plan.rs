@@ -34,13 +34,25 @@ pub type Plan = BTreeMap<String, TablePlan>;
 /// The server's.
 pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, tokio_postgres::Error> {
     // Two daemons that notice a change at once store and publish one after the other.
-    tx.query("select pg_advisory_xact_lock(hashtextextended('sicantik_notify.publish_capture', 0))", &[]).await?;
+    tx.query(
+        "select pg_advisory_xact_lock(hashtextextended('sicantik_notify.publish_capture', 0))",
+        &[],
+    )
+    .await?;
     for (model, table) in plan {
         let watched: Vec<&String> = table.watched.iter().collect();
         let read: Vec<&String> = table.read.iter().collect();
         tx.query(
             sql::PLAN_STORE.sql,
-            &[&model, &table.table, &table.active, &table.on_insert, &table.any_write, &watched, &read],
+            &[
+                &model,
+                &table.table,
+                &table.active,
+                &table.on_insert,
+                &table.any_write,
+                &watched,
+                &read,
+            ],
         )
         .await?;
     }
@@ -51,6 +63,11 @@ pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, t
         &[&wanted],
     )
     .await?;
-    let rows = tx.query("select model from sicantik_notify.publish_capture() where published", &[]).await?;
+    let rows = tx
+        .query(
+            "select model from sicantik_notify.publish_capture() where published",
+            &[],
+        )
+        .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }

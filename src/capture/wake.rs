@@ -14,8 +14,7 @@ const AWAKE: Duration = Duration::from_millis(3000);
 /// How often a sleeping daemon shows that it is there (hooks stop storing events when nobody is home for days).
 const PRESENCE: Duration = Duration::from_secs(60);
 
-const SET: &str =
-    "select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint + $1::bigint)";
+const SET: &str = "select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint + $1::bigint)";
 
 /// What the hooks believe about us.
 #[derive(Debug)]
@@ -26,7 +25,10 @@ pub struct Wakefulness {
 
 impl Default for Wakefulness {
     fn default() -> Self {
-        Self { awake_until: None, shown: None }
+        Self {
+            awake_until: None,
+            shown: None,
+        }
     }
 }
 

@@ -40,6 +40,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     if !after.allowed {
         return Err(format!("armed, but the daemon still may not send: {}", after.reason).into());
     }
-    println!("Armed: the daemon of this machine sends from {}.", endpoint.database());
+    println!(
+        "Armed: the daemon of this machine sends from {}.",
+        endpoint.database()
+    );
     Ok(Done::Well)
 }

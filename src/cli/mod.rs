@@ -78,7 +78,11 @@ pub fn main() -> ExitCode {
 }
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    eprintln!("sicantik-notifyd: {error}");
+    let text = match error.downcast_ref::<tokio_postgres::Error>() {
+        Some(error) => crate::db::describe(error),
+        None => error.to_string(),
+    };
+    eprintln!("sicantik-notifyd: {text}");
     ExitCode::FAILURE
 }
 
@@ -103,10 +107,16 @@ async fn execute(cli: Cli) -> Outcome {
 
 /// The daemon's connection.
 fn endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(config.url()?, config.database.ca_file.as_deref())?)
+    Ok(Endpoint::parse(
+        config.url()?,
+        config.database.ca_file.as_deref(),
+    )?)
 }
 
 /// The DBA's connection.
 fn owner_endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(config.owner_url()?, config.database.ca_file.as_deref())?)
+    Ok(Endpoint::parse(
+        config.owner_url()?,
+        config.database.ca_file.as_deref(),
+    )?)
 }

@@ -39,7 +39,12 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
             &[],
         )
         .await?;
-    let problems = client.query("select severity, about, summary, remedy from sicantik_notify.v_problem", &[]).await?;
+    let problems = client
+        .query(
+            "select severity, about, summary, remedy from sicantik_notify.v_problem",
+            &[],
+        )
+        .await?;
     if args.json {
         let instances: Vec<_> = instances
             .iter()
@@ -55,7 +60,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                        "summary": r.get::<_, &str>(2), "remedy": r.get::<_, &str>(3)})
             })
             .collect();
-        let mut all: serde_json::Map<_, _> = numbers.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+        let mut all: serde_json::Map<_, _> =
+            numbers.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
         all.insert("oldest_event_seconds".into(), json!(oldest));
         all.insert("instances".into(), json!(instances));
         all.insert("problems".into(), json!(problems));
@@ -69,16 +75,31 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         }
         for r in &instances {
             let (name, pid, alive): (&str, i32, bool) = (r.get(0), r.get(1), r.get(5));
-            let note = r.get::<_, Option<&str>>(4).map(|n| format!(": {n}")).unwrap_or_default();
-            println!("instance {name}/{pid} {}{note}", if alive { "alive" } else { "silent" });
+            let note = r
+                .get::<_, Option<&str>>(4)
+                .map(|n| format!(": {n}"))
+                .unwrap_or_default();
+            println!(
+                "instance {name}/{pid} {}{note}",
+                if alive { "alive" } else { "silent" }
+            );
         }
         if instances.is_empty() {
             println!("no daemon is running");
         }
         for r in &problems {
             let (severity, about): (&str, Option<&str>) = (r.get(0), r.get(1));
-            println!("{severity}: {}: {}\n    remedy: {}", about.unwrap_or(""), r.get::<_, &str>(2), r.get::<_, &str>(3));
+            println!(
+                "{severity}: {}: {}\n    remedy: {}",
+                about.unwrap_or(""),
+                r.get::<_, &str>(2),
+                r.get::<_, &str>(3)
+            );
         }
     }
-    Ok(if problems.is_empty() { Done::Well } else { Done::NeedsAttention })
+    Ok(if problems.is_empty() {
+        Done::Well
+    } else {
+        Done::NeedsAttention
+    })
 }

@@ -29,7 +29,12 @@ impl Heartbeat {
     ///
     /// # Errors
     /// No connection, or the server's.
-    pub async fn register(database: &Database, config: &Config, name: &str, arming: Arming) -> Result<Self, super::DaemonError> {
+    pub async fn register(
+        database: &Database,
+        config: &Config,
+        name: &str,
+        arming: Arming,
+    ) -> Result<Self, super::DaemonError> {
         let client = database.get().await?;
         let row = client
             .query_one(
@@ -66,7 +71,12 @@ impl Heartbeat {
             }
         }
         if let Ok(client) = self.database.get().await {
-            let _ = client.execute("delete from sicantik_notify.instance where id = $1", &[&self.instance]).await;
+            let _ = client
+                .execute(
+                    "delete from sicantik_notify.instance where id = $1",
+                    &[&self.instance],
+                )
+                .await;
         }
     }
 
@@ -74,7 +84,10 @@ impl Heartbeat {
         let client = tokio::time::timeout(self.beat * 3, self.database.get())
             .await
             .map_err(|_| ConnectError::Pool("all connections are busy".into()))??;
-        if permit.as_ref().is_none_or(|(at, _)| at.elapsed() > PERMIT_INTERVAL) {
+        if permit
+            .as_ref()
+            .is_none_or(|(at, _)| at.elapsed() > PERMIT_INTERVAL)
+        {
             let now = ask(&client, &self.arming).await?;
             let before = permit.replace((Instant::now(), now.clone()));
             if before.is_none_or(|(_, b)| b != now) && !now.allowed {
@@ -87,16 +100,29 @@ impl Heartbeat {
             _ => (true, None),
         };
         let statement = client.prepare_cached(sql::EXTEND_LEASES.sql).await?;
-        let alive: bool =
-            client.query_one(&statement, &[&self.instance, &self.lease.as_secs_f64(), &delivering, &note]).await?.get(0);
+        let alive: bool = client
+            .query_one(
+                &statement,
+                &[&self.instance, &self.lease.as_secs_f64(), &delivering, &note],
+            )
+            .await?
+            .get(0);
         if !alive {
             // We were silent for long, and our work is in other hands. Claims under the old beat stay theirs: tokens differ.
-            tracing::warn!(INSTANCE = self.instance, "This instance was given up by the others; it registers again.");
+            tracing::warn!(
+                INSTANCE = self.instance,
+                "This instance was given up by the others; it registers again."
+            );
             client
                 .execute(
                     "insert into sicantik_notify.instance (id, name, pid, version) overriding system value \
                      values ($1, $2, $3, $4) on conflict do nothing",
-                    &[&self.instance, &self.name, &(std::process::id() as i32), &env!("CARGO_PKG_VERSION")],
+                    &[
+                        &self.instance,
+                        &self.name,
+                        &(std::process::id() as i32),
+                        &env!("CARGO_PKG_VERSION"),
+                    ],
                 )
                 .await?;
         }

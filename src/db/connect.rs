@@ -65,8 +65,9 @@ impl Endpoint {
     /// [`ConnectError::Url`] for what cannot be parsed, [`ConnectError::CaFile`] for an unusable CA file.
     pub fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, ConnectError> {
         let (rest, mode, root) = split_tls_options(url);
-        let mut config: tokio_postgres::Config =
-            rest.parse().map_err(|e: tokio_postgres::Error| ConnectError::Url(super::describe(&e)))?;
+        let mut config: tokio_postgres::Config = rest
+            .parse()
+            .map_err(|e: tokio_postgres::Error| ConnectError::Url(super::describe(&e)))?;
         let only_sockets = config.get_hosts().iter().all(|h| matches!(h, Host::Unix(_)));
         let ssl = match mode.as_deref() {
             Some("disable") => SslMode::Disable,
@@ -142,7 +143,9 @@ impl Endpoint {
         let manager = Manager::from_config(
             self.config.clone(),
             self.tls.clone(),
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
         );
         let pool = Pool::builder(manager)
             .max_size(size)
@@ -191,7 +194,11 @@ fn split_tls_options(url: &str) -> (String, Option<String>, Option<String>) {
             None => url.to_owned(),
             Some((base, query)) => {
                 let kept: Vec<&str> = query.split('&').filter(|p| take(p)).collect();
-                if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+                if kept.is_empty() {
+                    base.to_owned()
+                } else {
+                    format!("{base}?{}", kept.join("&"))
+                }
             }
         }
     } else {
@@ -205,7 +212,10 @@ fn client_config(mode: SslMode, ca_file: Option<&Path>) -> Result<ClientConfig, 
     if mode != SslMode::Disable {
         match ca_file {
             Some(path) => {
-                let fail = |reason: String| ConnectError::CaFile { path: path.to_owned(), reason };
+                let fail = |reason: String| ConnectError::CaFile {
+                    path: path.to_owned(),
+                    reason,
+                };
                 for cert in CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))? {
                     let cert = cert.map_err(|e| fail(e.to_string()))?;
                     roots.add(cert).map_err(|e| fail(e.to_string()))?;
@@ -222,11 +232,13 @@ fn client_config(mode: SslMode, ca_file: Option<&Path>) -> Result<ClientConfig, 
             }
         }
     }
-    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ConnectError::Tls(e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    Ok(
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| ConnectError::Tls(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
 }
 
 #[cfg(test)]
@@ -241,7 +253,10 @@ mod tests {
         assert_eq!(mode.as_deref(), Some("verify-full"));
         assert_eq!(root.as_deref(), Some("/ca.pem"));
         let (rest, mode, _) = split_tls_options("host=h user=u sslmode=disable");
-        assert_eq!((rest.as_str(), mode.as_deref()), ("host=h user=u", Some("disable")));
+        assert_eq!(
+            (rest.as_str(), mode.as_deref()),
+            ("host=h user=u", Some("disable"))
+        );
     }
 
     #[test]

@@ -54,7 +54,10 @@ async fn session(
 ) -> Result<(), String> {
     let (client, mut connection) = endpoint.connect_raw().await.map_err(|e| e.to_string())?;
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
-    let command: String = channels.iter().map(|(name, _)| format!("listen {name};")).collect();
+    let command: String = channels
+        .iter()
+        .map(|(name, _)| format!("listen {name};"))
+        .collect();
     // The connection is driven by the stream: both must run together.
     let subscribe = client.batch_execute(&command);
     tokio::pin!(subscribe);

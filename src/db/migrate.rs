@@ -117,12 +117,20 @@ pub struct Report {
 }
 
 fn step<'a>(step: &'a str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + 'a {
-    move |source| MigrateError::Step { step: step.to_owned(), source }
+    move |source| MigrateError::Step {
+        step: step.to_owned(),
+        source,
+    }
 }
 
 /// The newest schema version that this binary knows.
 pub fn known_version() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
+    embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(Migration::version)
+        .max()
+        .unwrap_or(0)
 }
 
 /// The version of the schema in the database; 0 where there is none.
@@ -172,12 +180,22 @@ pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, Migr
     if found > known {
         return Err(MigrateError::Newer { found, known });
     }
-    client.batch_execute(BOOTSTRAP).await.map_err(step("making roles and schema"))?;
-    client.batch_execute("set role sicantik_notify_owner").await.map_err(step("becoming the owner"))?;
+    client
+        .batch_execute(BOOTSTRAP)
+        .await
+        .map_err(step("making roles and schema"))?;
+    client
+        .batch_execute("set role sicantik_notify_owner")
+        .await
+        .map_err(step("becoming the owner"))?;
     let mut runner: Runner = embedded::migrations::runner();
     runner.set_migration_table_name(HISTORY);
     let done = runner.run_async(&mut client).await?;
-    report.applied = done.applied_migrations().iter().map(ToString::to_string).collect();
+    report.applied = done
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
 
     replace_repeatables(&mut client, &mut report).await?;
     let rows = client
@@ -186,14 +204,24 @@ pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, Migr
         .map_err(step("making partitions"))?;
     report.partitions = rows.iter().map(|r| r.get(0)).collect();
     if defaults {
-        client.batch_execute(DEFAULTS).await.map_err(step("installing default data"))?;
+        client
+            .batch_execute(DEFAULTS)
+            .await
+            .map_err(step("installing default data"))?;
     }
 
     // The installing role passes on what it may read of the host.
-    client.batch_execute("reset role").await.map_err(step("becoming the installing role again"))?;
-    report.missing_grants = crate::host::grants::grant(&client).await.map_err(step("granting rights on host tables"))?;
     client
-        .batch_execute("set role sicantik_notify_owner; select sicantik_notify.bind_installation(); reset role")
+        .batch_execute("reset role")
+        .await
+        .map_err(step("becoming the installing role again"))?;
+    report.missing_grants = crate::host::grants::grant(&client)
+        .await
+        .map_err(step("granting rights on host tables"))?;
+    client
+        .batch_execute(
+            "set role sicantik_notify_owner; select sicantik_notify.bind_installation(); reset role",
+        )
         .await
         .map_err(step("binding the installation to this database"))?;
     Ok(report)
@@ -203,7 +231,10 @@ pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, Migr
 async fn lock(client: &Client) -> Result<(), MigrateError> {
     for _ in 0..300 {
         let got: bool = client
-            .query_one("select pg_try_advisory_lock(hashtextextended('sicantik_notify.migrate', 0))", &[])
+            .query_one(
+                "select pg_try_advisory_lock(hashtextextended('sicantik_notify.migrate', 0))",
+                &[],
+            )
             .await
             .map_err(step("taking the migration lock"))?
             .get(0);
@@ -233,7 +264,9 @@ async fn replace_repeatables(client: &mut Client, report: &mut Report) -> Result
     if views_changed {
         for (name, _) in VIEWS.iter().rev() {
             let view = name.trim_start_matches("views/").trim_end_matches(".sql");
-            tx.batch_execute(&format!("drop view if exists sicantik_notify.{view}")).await.map_err(step(name))?;
+            tx.batch_execute(&format!("drop view if exists sicantik_notify.{view}"))
+                .await
+                .map_err(step(name))?;
         }
         for (name, text) in VIEWS {
             tx.batch_execute(text).await.map_err(step(name))?;

@@ -35,6 +35,7 @@ statements! {
     EVENT_SET_ASIDE = "event_set_aside",
     EVENT_SHARDS = "event_shards",
     EXTEND_LEASES = "extend_leases",
+    FORGET_INSTANCES = "forget_instances",
     HAND_BACK = "hand_back",
     PARK_INACTIVE = "park_inactive",
     PLAN_STORE = "plan_store",

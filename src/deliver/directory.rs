@@ -48,15 +48,25 @@ impl Directory {
     /// # Errors
     /// The server's.
     pub async fn refresh(&mut self, client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
-        let version: i64 =
-            client.query_one("select version from sicantik_notify.config_version", &[]).await?.get(0);
+        let version: i64 = client
+            .query_one("select version from sicantik_notify.config_version", &[])
+            .await?
+            .get(0);
         if self.version != Some(version) {
             self.templates = load_templates(client).await?;
             self.meta_keys = client
-                .query("select template_key, meta_key from sicantik_notify.template_map", &[])
+                .query(
+                    "select template_key, meta_key from sicantik_notify.template_map",
+                    &[],
+                )
                 .await?
                 .iter()
-                .filter_map(|r| Some((TemplateKey::new(r.get::<_, String>(0)).ok()?, TemplateKey::new(r.get::<_, String>(1)).ok()?)))
+                .filter_map(|r| {
+                    Some((
+                        TemplateKey::new(r.get::<_, String>(0)).ok()?,
+                        TemplateKey::new(r.get::<_, String>(1)).ok()?,
+                    ))
+                })
                 .collect();
         }
         let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
@@ -72,7 +82,9 @@ impl Directory {
 
     fn add_provider(&mut self, row: &Row, say: bool) {
         let id = ProviderId(row.get("id"));
-        let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() else { return };
+        let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() else {
+            return;
+        };
         let active: bool = row.get("active");
         let name: &str = row.get("name");
         let settings = object(row.get("settings"));
@@ -94,12 +106,19 @@ impl Directory {
             circuit_open: row.get("circuit_open"),
         });
         if let Ok(account) = account {
-            let wait = Duration::try_from_secs_f64(row.get("uncertain_wait")).unwrap_or(Duration::from_secs(300));
+            let wait =
+                Duration::try_from_secs_f64(row.get("uncertain_wait")).unwrap_or(Duration::from_secs(300));
             let on_uncertain = match row.get::<_, &str>("on_uncertain") {
                 "hold" => OnUncertain::Hold,
                 _ => OnUncertain::ResendAfter(wait),
             };
-            self.providers.insert(id, Arc::new(Provider { account, on_uncertain }));
+            self.providers.insert(
+                id,
+                Arc::new(Provider {
+                    account,
+                    on_uncertain,
+                }),
+            );
         }
     }
 
@@ -115,11 +134,16 @@ impl Directory {
         let (now, known) = self.recipients(client, &claimed).await?;
         let (mut routed, mut settled) = (Vec::new(), Vec::new());
         for message in claimed {
-            let recipient = known.get(&message.phone).copied().unwrap_or(Recipient { opted_in: false, last_inbound_at: None });
+            let recipient = known.get(&message.phone).copied().unwrap_or(Recipient {
+                opted_in: false,
+                last_inbound_at: None,
+            });
             let prepared = Phone::parse(&message.phone)
                 .map_err(|e| fail(&message, e.to_string()))
                 .and_then(|phone| match TemplateKey::new(message.template_key.clone()) {
-                    Ok(key) => self.choose(now, recipient, &message, &key).map(|routes| (phone, routes)),
+                    Ok(key) => self
+                        .choose(now, recipient, &message, &key)
+                        .map(|routes| (phone, routes)),
                     Err(error) => Err(fail(&message, error.to_string())),
                 });
             match prepared {
@@ -140,7 +164,10 @@ impl Directory {
         let choice = dispatcher::choose(&Facts {
             now,
             recipient,
-            message: Message { key, context: &message.context },
+            message: Message {
+                key,
+                context: &message.context,
+            },
             candidates: &self.candidates,
             templates: &self.templates,
             meta_keys: &self.meta_keys,
@@ -166,22 +193,45 @@ impl Directory {
     ) -> Result<(DateTime<Utc>, HashMap<String, Recipient>), tokio_postgres::Error> {
         let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
         let mut known: HashMap<String, Recipient> = HashMap::new();
-        if !self.candidates.iter().any(|c| c.kind == ProviderKind::Meta && c.active && c.configured) {
+        if !self
+            .candidates
+            .iter()
+            .any(|c| c.kind == ProviderKind::Meta && c.active && c.configured)
+        {
             return Ok((now, known));
         }
         let partners: Vec<i64> = claimed.iter().filter_map(|m| m.partner.map(|p| p.0)).collect();
         let opted_in: HashMap<i64, bool> = client
-            .query("select id, opted_in from sicantik_notify.host_partner($1)", &[&partners])
+            .query(
+                "select id, opted_in from sicantik_notify.host_partner($1)",
+                &[&partners],
+            )
             .await?
             .iter()
             .map(|r| (r.get(0), r.get(1)))
             .collect();
         for message in claimed {
-            let opted_in = message.partner.and_then(|p| opted_in.get(&p.0)).copied().unwrap_or(false);
-            known.insert(message.phone.clone(), Recipient { opted_in, last_inbound_at: None });
+            let opted_in = message
+                .partner
+                .and_then(|p| opted_in.get(&p.0))
+                .copied()
+                .unwrap_or(false);
+            known.insert(
+                message.phone.clone(),
+                Recipient {
+                    opted_in,
+                    last_inbound_at: None,
+                },
+            );
         }
         let phones: Vec<&str> = claimed.iter().map(|m| m.phone.as_str()).collect();
-        for row in client.query("select phone, last_inbound_at from sicantik_notify.host_inbound($1)", &[&phones]).await? {
+        for row in client
+            .query(
+                "select phone, last_inbound_at from sicantik_notify.host_inbound($1)",
+                &[&phones],
+            )
+            .await?
+        {
             if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
                 recipient.last_inbound_at = recipient.last_inbound_at.max(row.get(1));
             }
@@ -193,21 +243,37 @@ impl Directory {
 /// Nobody can send it. It waits while waiting may help (an account to be repaired, a provider to be set up); it fails where
 /// the message itself is at fault.
 fn no_route(message: &Claimed, choice: &Choice) -> Settlement {
-    let reasons: Vec<String> = choice.skipped.iter().map(|s| format!("{}: {}", s.kind, s.reason)).collect();
+    let reasons: Vec<String> = choice
+        .skipped
+        .iter()
+        .map(|s| format!("{}: {}", s.kind, s.reason))
+        .collect();
     let may_help = |reason: &SkipReason| {
-        matches!(reason, SkipReason::Inactive | SkipReason::NotConfigured | SkipReason::CircuitOpen)
+        matches!(
+            reason,
+            SkipReason::Inactive | SkipReason::NotConfigured | SkipReason::CircuitOpen
+        )
     };
     let error = match reasons.is_empty() {
         true => "no provider is set up".to_owned(),
         false => reasons.join("; "),
     };
-    let at_fault = choice.skipped.iter().any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
+    let at_fault = choice
+        .skipped
+        .iter()
+        .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
     if choice.must_wait() || !at_fault {
         return Settlement {
             id: message.id,
             token: message.token,
             attempts: Vec::new(),
-            verdict: Verdict::Later { delay: NO_PROVIDER_PAUSE, burns_try: false, uncertain: false, hold: false, error },
+            verdict: Verdict::Later {
+                delay: NO_PROVIDER_PAUSE,
+                burns_try: false,
+                uncertain: false,
+                hold: false,
+                error,
+            },
         };
     }
     fail(message, error)
@@ -234,16 +300,26 @@ async fn load_templates(
     client: &deadpool_postgres::Client,
 ) -> Result<BTreeMap<TemplateKey, Template>, tokio_postgres::Error> {
     let rows = client.query(sql::TEMPLATES.sql, &[]).await?;
-    Ok(rows.iter().filter(|r| r.get::<_, bool>("active")).filter_map(template).map(|t| (t.key.clone(), t)).collect())
+    Ok(rows
+        .iter()
+        .filter(|r| r.get::<_, bool>("active"))
+        .filter_map(template)
+        .map(|t| (t.key.clone(), t))
+        .collect())
 }
 
 fn template(row: &Row) -> Option<Template> {
     let key = TemplateKey::new(row.get::<_, String>("template_key")).ok()?;
     Some(Template {
         meta: Some(MetaTemplate {
-            name: row.get::<_, Option<String>>("meta_name").unwrap_or_else(|| key.as_str().to_owned()),
+            name: row
+                .get::<_, Option<String>>("meta_name")
+                .unwrap_or_else(|| key.as_str().to_owned()),
             language: Some(row.get("meta_language")),
-            status: row.get::<_, &str>("meta_status").parse().unwrap_or(MetaStatus::NotConfigured),
+            status: row
+                .get::<_, &str>("meta_status")
+                .parse()
+                .unwrap_or(MetaStatus::NotConfigured),
             named: row.get("meta_named"),
             header: None,
             buttons: Vec::new(),
@@ -281,15 +357,21 @@ fn secrets(rows: &Map<String, Value>) -> Result<BTreeMap<String, SecretString>, 
 
 fn credential_value(name: &str) -> Result<String, String> {
     // A name, never a path: a row of the database must not make the daemon read any file it likes.
-    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || name.starts_with('.') {
-        return Err(format!("credential {name:?} is not a name of letters, digits, `.`, `_` and `-`"));
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        || name.starts_with('.')
+    {
+        return Err(format!(
+            "credential {name:?} is not a name of letters, digits, `.`, `_` and `-`"
+        ));
     }
     if let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY")
         && let Ok(text) = std::fs::read_to_string(std::path::Path::new(&dir).join(name))
     {
         return Ok(text.trim_end().to_owned());
     }
-    std::env::var(name).map_err(|_| {
-        format!("there is neither a systemd credential nor an environment variable {name}")
-    })
+    std::env::var(name)
+        .map_err(|_| format!("there is neither a systemd credential nor an environment variable {name}"))
 }

@@ -83,8 +83,13 @@ impl Deliverer {
         // Bounded: when the database is slow to settle, calls wait, and then claims do.
         let (settlements, inbox) = mpsc::channel(SETTLE_BATCH);
         let settler = tokio::spawn(settle_all(self.database.clone(), inbox));
-        let mut work =
-            Work { waiting: VecDeque::new(), calls: JoinSet::new(), settlements, directory: Directory::default(), kept_house: None };
+        let mut work = Work {
+            waiting: VecDeque::new(),
+            calls: JoinSet::new(),
+            settlements,
+            directory: Directory::default(),
+            kept_house: None,
+        };
         while !stop.is_cancelled() {
             self.pulse.beat();
             let pause = match self.round(&mut work).await {
@@ -141,7 +146,11 @@ impl Deliverer {
                     lost.id
                 );
             } else {
-                tracing::info!(QUEUE_ID = lost.id.0, "Took over message {} from a daemon that stopped.", lost.id);
+                tracing::info!(
+                    QUEUE_ID = lost.id.0,
+                    "Took over message {} from a daemon that stopped.",
+                    lost.id
+                );
             }
         }
         forget_dead_instances(&client, self.config.dead_after()).await?;
@@ -208,15 +217,23 @@ impl Deliverer {
     }
 
     async fn finish(&self, mut work: Work) {
-        let waiting: Vec<_> = work.waiting.iter().map(|p| (p.claimed.id, p.claimed.token)).collect();
+        let waiting: Vec<_> = work
+            .waiting
+            .iter()
+            .map(|p| (p.claimed.id, p.claimed.token))
+            .collect();
         if let Ok(client) = self.database.get().await
             && let Err(error) = hand_back(&client, &waiting).await
         {
             tracing::warn!(error = %crate::db::describe(&error), "Claimed messages could not be given back; their lease will end.");
         }
-        let grace = tokio::time::timeout(GRACE, async { while work.calls.join_next().await.is_some() {} }).await;
+        let grace =
+            tokio::time::timeout(GRACE, async { while work.calls.join_next().await.is_some() {} }).await;
         if grace.is_err() {
-            tracing::warn!(calls = work.calls.len(), "Calls without an answer were given up; they are settled as uncertain.");
+            tracing::warn!(
+                calls = work.calls.len(),
+                "Calls without an answer were given up; they are settled as uncertain."
+            );
             work.calls.abort_all();
             while work.calls.join_next().await.is_some() {}
         }
@@ -229,18 +246,27 @@ async fn settle_all(database: Database, mut inbox: mpsc::Receiver<Settlement>) {
     while inbox.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
         loop {
             let result = match database.get().await {
-                Ok(mut client) => settle(&mut client, &batch).await.map_err(|e| crate::db::describe(&e)),
+                Ok(mut client) => settle(&mut client, &batch)
+                    .await
+                    .map_err(|e| crate::db::describe(&e)),
                 Err(error) => Err(error.to_string()),
             };
             match result {
                 Ok(stale) => {
                     for id in stale {
-                        tracing::warn!(QUEUE_ID = id.0, "The answer for message {id} came after its claim had ended; it was dropped.");
+                        tracing::warn!(
+                            QUEUE_ID = id.0,
+                            "The answer for message {id} came after its claim had ended; it was dropped."
+                        );
                     }
                     break;
                 }
                 Err(error) => {
-                    tracing::error!(error, messages = batch.len(), "Outcomes could not be written; trying again.");
+                    tracing::error!(
+                        error,
+                        messages = batch.len(),
+                        "Outcomes could not be written; trying again."
+                    );
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
             }

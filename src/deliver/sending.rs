@@ -52,7 +52,12 @@ pub struct Prepared {
 impl Prepared {
     /// Routes must not be empty.
     pub fn new(claimed: Claimed, phone: Phone, routes: Vec<RouteTo>) -> Self {
-        Self { claimed, phone, routes, since: Instant::now() }
+        Self {
+            claimed,
+            phone,
+            routes,
+            since: Instant::now(),
+        }
     }
 }
 
@@ -73,8 +78,10 @@ pub async fn begin_attempts(
     instance: i64,
     messages: &[Prepared],
 ) -> Result<HashMap<MessageId, Attempt>, tokio_postgres::Error> {
-    let first: Vec<(&Claimed, &RouteTo)> =
-        messages.iter().filter_map(|m| m.routes.first().map(|r| (&m.claimed, r))).collect();
+    let first: Vec<(&Claimed, &RouteTo)> = messages
+        .iter()
+        .filter_map(|m| m.routes.first().map(|r| (&m.claimed, r)))
+        .collect();
     begin(client, instance, &first).await
 }
 
@@ -87,13 +94,21 @@ async fn begin(
     let tokens: Vec<i64> = attempts.iter().map(|(m, _)| m.token.0).collect();
     let providers: Vec<i64> = attempts.iter().map(|(_, r)| r.route.provider.0).collect();
     let kinds: Vec<&str> = attempts.iter().map(|(_, r)| r.route.kind.as_str()).collect();
-    let keys: Vec<&str> = attempts.iter().map(|(_, r)| r.route.template_key_used.as_str()).collect();
+    let keys: Vec<&str> = attempts
+        .iter()
+        .map(|(_, r)| r.route.template_key_used.as_str())
+        .collect();
     let statement = client.prepare_cached(sql::ATTEMPT_BEGIN.sql).await?;
-    let rows = client.query(&statement, &[&instance, &ids, &tokens, &providers, &kinds, &keys]).await?;
+    let rows = client
+        .query(&statement, &[&instance, &ids, &tokens, &providers, &kinds, &keys])
+        .await?;
     Ok(rows
         .iter()
         .map(|r| {
-            let attempt = Attempt { id: AttemptId(r.get("id")), started_at: r.get("started_at") };
+            let attempt = Attempt {
+                id: AttemptId(r.get("id")),
+                started_at: r.get("started_at"),
+            };
             (MessageId(r.get("message_id")), attempt)
         })
         .collect())
@@ -120,7 +135,11 @@ impl Sender {
         let mut routes = message.routes.iter().peekable();
         while let Some(to) = routes.next() {
             let report = self.call(&message, to, attempt).await;
-            finished.push(FinishedAttempt { id: attempt.id, started_at: attempt.started_at, end: end_of(&report) });
+            finished.push(FinishedAttempt {
+                id: attempt.id,
+                started_at: attempt.started_at,
+                end: end_of(&report),
+            });
             self.note_health(to, &report.answer).await;
             let failure = match report.answer {
                 Answer::Accepted { external_id, .. } => {
@@ -132,7 +151,10 @@ impl Sender {
                 Answer::Refused(failure) => failure,
             };
             let tries_used_up = message.claimed.retries.pause(message.claimed.tries).is_none();
-            let Some(next) = routes.peek().filter(|_| next_after(&failure, to.route.marketing, false, tries_used_up)) else {
+            let Some(next) = routes
+                .peek()
+                .filter(|_| next_after(&failure, to.route.marketing, false, tries_used_up))
+            else {
                 return Some(settlement(&message, finished, refused(&message, to, &failure)));
             };
             tracing::info!(
@@ -150,7 +172,11 @@ impl Sender {
                 Ok(None) => return None,
                 // The refusal is certain: put the message back, the fallback comes with the next claim.
                 Err(error) => {
-                    tracing::warn!(error, QUEUE_ID = message.claimed.id.0, "The fallback could not be recorded.");
+                    tracing::warn!(
+                        error,
+                        QUEUE_ID = message.claimed.id.0,
+                        "The fallback could not be recorded."
+                    );
                     return Some(settlement(&message, finished, refused(&message, to, &failure)));
                 }
             };
@@ -203,7 +229,9 @@ impl Sender {
 
     /// Tells the others how the provider is. Not worth failing for.
     async fn note_health(&self, to: &RouteTo, answer: &Answer) {
-        let Ok(client) = self.database.get().await else { return };
+        let Ok(client) = self.database.get().await else {
+            return;
+        };
         let result = match answer {
             Answer::Accepted { .. } => match client.prepare_cached(sql::PROVIDER_OK.sql).await {
                 Ok(statement) => client.execute(&statement, &[&to.route.provider.0]).await,
@@ -217,7 +245,12 @@ impl Sender {
                     _ => Duration::ZERO,
                 };
                 let error = format!("{}: {}", failure.code, failure.message);
-                client.execute(sql::PROVIDER_FAILED.sql, &[&to.route.provider.0, &error, &pause.as_secs_f64()]).await
+                client
+                    .execute(
+                        sql::PROVIDER_FAILED.sql,
+                        &[&to.route.provider.0, &error, &pause.as_secs_f64()],
+                    )
+                    .await
             }
         };
         if let Err(error) = result {
@@ -241,7 +274,9 @@ fn end_of(report: &Report) -> AttemptEnd {
         ..AttemptEnd::default()
     };
     match &report.answer {
-        Answer::Accepted { external_id, note, .. } => {
+        Answer::Accepted {
+            external_id, note, ..
+        } => {
             end.outcome = "accepted";
             end.external_id = external_id.clone();
             end.error = note.map(|n| n.as_str().to_owned());
@@ -261,7 +296,12 @@ fn end_of(report: &Report) -> AttemptEnd {
 }
 
 fn settlement(message: &Prepared, attempts: Vec<FinishedAttempt>, verdict: Verdict) -> Settlement {
-    Settlement { id: message.claimed.id, token: message.claimed.token, attempts, verdict }
+    Settlement {
+        id: message.claimed.id,
+        token: message.claimed.token,
+        attempts,
+        verdict,
+    }
 }
 
 fn sent(message: &Prepared, to: &RouteTo, external_id: Option<String>) -> Verdict {
@@ -282,14 +322,22 @@ fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
         OnUncertain::ResendAfter(wait) => (wait, message.claimed.uncertain_sends > 0),
         OnUncertain::Hold => (Duration::ZERO, true),
     };
-    Verdict::Later { delay, burns_try: false, uncertain: true, hold, error }
+    Verdict::Later {
+        delay,
+        burns_try: false,
+        uncertain: true,
+        hold,
+        error,
+    }
 }
 
 fn refused(message: &Prepared, to: &RouteTo, failure: &Failure) -> Verdict {
     let error = format!("{}: {}: {}", to.route.kind, failure.code, failure.message);
     let consequences = failure.consequences();
     let claimed = &message.claimed;
-    let own_pause = consequences.retry_same.pause(u32::try_from(claimed.tries).unwrap_or(0));
+    let own_pause = consequences
+        .retry_same
+        .pause(u32::try_from(claimed.tries).unwrap_or(0));
     let later = |delay: Duration, burns_try: bool| Verdict::Later {
         delay: delay.max(failure.retry_after.unwrap_or_default()),
         burns_try,

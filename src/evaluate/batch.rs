@@ -76,30 +76,61 @@ pub async fn evaluate(
     timeout_seconds: u64,
 ) -> Result<Round, BatchError> {
     let tx = client.transaction().await?;
-    tx.batch_execute(&format!("set local statement_timeout = '{timeout_seconds}s'")).await?;
-    let Some(rows) = claim(&tx, limit).await? else { return Ok(Round::Idle) };
-    let at = tx.query_one("select version, clock_timestamp() from sicantik_notify.config_version", &[]).await?;
+    tx.batch_execute(&format!("set local statement_timeout = '{timeout_seconds}s'"))
+        .await?;
+    let Some(rows) = claim(&tx, limit).await? else {
+        return Ok(Round::Idle);
+    };
+    let at = tx
+        .query_one(
+            "select version, clock_timestamp() from sicantik_notify.config_version",
+            &[],
+        )
+        .await?;
     if at.get::<_, i64>(0) != configuration.version {
         return Ok(Round::Stale);
     }
     let changes = coalesce(&rows);
-    let mut batch = Batch { tx: &tx, configuration, now: at.get(1), decisions: Vec::new(), aside: Vec::new(), messages: 0, permits: None };
+    let mut batch = Batch {
+        tx: &tx,
+        configuration,
+        now: at.get(1),
+        decisions: Vec::new(),
+        aside: Vec::new(),
+        messages: 0,
+        permits: None,
+    };
     batch.run(&changes).await?;
-    let Batch { decisions, aside, messages, .. } = batch;
+    let Batch {
+        decisions,
+        aside,
+        messages,
+        ..
+    } = batch;
     store_set_aside(&tx, &aside).await?;
     decision::store(&tx, &decisions).await?;
     delete(&tx, &rows).await?;
     tx.commit().await?;
-    Ok(Round::Done(Summary { events: rows.len(), changes: changes.len(), messages, set_aside: aside.len() }))
+    Ok(Round::Done(Summary {
+        events: rows.len(),
+        changes: changes.len(),
+        messages,
+        set_aside: aside.len(),
+    }))
 }
 
 /// Sets the events of the oldest record aside, whole, because evaluating it alone failed too.
 ///
 /// # Errors
 /// [`BatchError`].
-pub async fn set_aside_oldest(client: &mut deadpool_postgres::Client, error: &str) -> Result<Round, BatchError> {
+pub async fn set_aside_oldest(
+    client: &mut deadpool_postgres::Client,
+    error: &str,
+) -> Result<Round, BatchError> {
     let tx = client.transaction().await?;
-    let Some(rows) = claim(&tx, 1).await? else { return Ok(Round::Idle) };
+    let Some(rows) = claim(&tx, 1).await? else {
+        return Ok(Round::Idle);
+    };
     let changes = coalesce(&rows);
     let aside: Vec<SetAside> = changes
         .iter()
@@ -114,27 +145,46 @@ pub async fn set_aside_oldest(client: &mut deadpool_postgres::Client, error: &st
     store_set_aside(&tx, &aside).await?;
     delete(&tx, &rows).await?;
     tx.commit().await?;
-    Ok(Round::Done(Summary { events: rows.len(), changes: changes.len(), messages: 0, set_aside: aside.len() }))
+    Ok(Round::Done(Summary {
+        events: rows.len(),
+        changes: changes.len(),
+        messages: 0,
+        set_aside: aside.len(),
+    }))
 }
 
-async fn claim(tx: &Transaction<'_>, limit: u32) -> Result<Option<Vec<tokio_postgres::Row>>, tokio_postgres::Error> {
+async fn claim(
+    tx: &Transaction<'_>,
+    limit: u32,
+) -> Result<Option<Vec<tokio_postgres::Row>>, tokio_postgres::Error> {
     let look = i64::from(limit) * LOOK_AHEAD;
-    let shards: Vec<i32> =
-        tx.query(sql::EVENT_SHARDS.sql, &[&look, &SHARDS]).await?.iter().map(|r| r.get(0)).collect();
+    let shards: Vec<i32> = tx
+        .query(sql::EVENT_SHARDS.sql, &[&look, &SHARDS])
+        .await?
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
     if shards.is_empty() {
         return Ok(None);
     }
     // A new statement, hence a new snapshot: what the last holder of these shards deleted is gone in it.
-    let rows = tx.query(sql::EVENT_CLAIM.sql, &[&look, &shards, &i64::from(limit)]).await?;
+    let rows = tx
+        .query(sql::EVENT_CLAIM.sql, &[&look, &shards, &i64::from(limit)])
+        .await?;
     Ok((!rows.is_empty()).then_some(rows))
 }
 
 /// P3 rests on this: the events go in the transaction that enqueues, and exactly those that were evaluated.
 async fn delete(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Result<(), BatchError> {
     let ids: Vec<i64> = rows.iter().map(|r| r.get("id")).collect();
-    let deleted = tx.execute("delete from sicantik_notify.event where id = any ($1)", &[&ids]).await?;
+    let deleted = tx
+        .execute("delete from sicantik_notify.event where id = any ($1)", &[&ids])
+        .await?;
     if deleted as usize != ids.len() {
-        return Err(BatchError::Stolen { claimed: ids.len(), deleted });
+        return Err(BatchError::Stolen {
+            claimed: ids.len(),
+            deleted,
+        });
     }
     Ok(())
 }
@@ -156,7 +206,11 @@ async fn store_set_aside(tx: &Transaction<'_>, aside: &[SetAside]) -> Result<(),
     let rules: Vec<Option<i64>> = aside.iter().map(|s| s.rule).collect();
     let errors: Vec<&str> = aside.iter().map(|s| s.error.as_str()).collect();
     let tries: Vec<i16> = aside.iter().map(|s| s.tries).collect();
-    tx.execute(sql::EVENT_SET_ASIDE.sql, &[&ids, &triggers, &rules, &errors, &tries]).await?;
+    tx.execute(
+        sql::EVENT_SET_ASIDE.sql,
+        &[&ids, &triggers, &rules, &errors, &tries],
+    )
+    .await?;
     Ok(())
 }
 
@@ -196,9 +250,14 @@ impl<'a> Batch<'a> {
         }
         let configuration = self.configuration;
         for (model_name, changes) in by_model {
-            let triggers: Vec<&Trigger> =
-                configuration.triggers.iter().filter(|t| t.model.name == model_name).collect();
-            let Some(model) = triggers.first().map(|t| t.model.clone()) else { continue };
+            let triggers: Vec<&Trigger> = configuration
+                .triggers
+                .iter()
+                .filter(|t| t.model.name == model_name)
+                .collect();
+            let Some(model) = triggers.first().map(|t| t.model.clone()) else {
+                continue;
+            };
             let subjects = self.subjects(&model, &triggers, &changes).await?;
             self.permits = None;
             for trigger in triggers {
@@ -220,12 +279,23 @@ impl<'a> Batch<'a> {
             .iter()
             .map(|change| {
                 let image = change.image();
-                let current = reads.iter().filter(|c| !image.contains_key(*c)).cloned().collect();
-                Subjects { change, image, current }
+                let current = reads
+                    .iter()
+                    .filter(|c| !image.contains_key(*c))
+                    .cloned()
+                    .collect();
+                Subjects {
+                    change,
+                    image,
+                    current,
+                }
             })
             .collect();
-        let incomplete: Vec<i64> =
-            subjects.iter().filter(|s| !s.current.is_empty()).map(|s| s.change.record.0).collect();
+        let incomplete: Vec<i64> = subjects
+            .iter()
+            .filter(|s| !s.current.is_empty())
+            .map(|s| s.change.record.0)
+            .collect();
         if !incomplete.is_empty() {
             let rows = record::fetch(self.tx, model, &incomplete).await?;
             for subject in &mut subjects {
@@ -244,16 +314,27 @@ impl<'a> Batch<'a> {
             .iter()
             .filter(|s| match s.change.target_trigger {
                 Some(target) => target == trigger.id,
-                None => !s.change.steps.iter().any(|step| step.operation == Operation::Fired),
+                None => !s
+                    .change
+                    .steps
+                    .iter()
+                    .any(|step| step.operation == Operation::Fired),
             })
             .filter(|s| {
-                s.change.steps.iter().any(|step| step.operation == Operation::Fired) || trigger.condition.matches(s.change)
+                s.change
+                    .steps
+                    .iter()
+                    .any(|step| step.operation == Operation::Fired)
+                    || trigger.condition.matches(s.change)
             })
             .collect();
         if fired.is_empty() {
             return Ok(());
         }
-        let met = match self.guarded(trigger.domain.as_ref(), &trigger.model, &fired).await? {
+        let met = match self
+            .guarded(trigger.domain.as_ref(), &trigger.model, &fired)
+            .await?
+        {
             Ok(met) => met,
             Err(error) => {
                 let error = format!("trigger {}: condition_domain: {error}", trigger.code);
@@ -283,12 +364,16 @@ impl<'a> Batch<'a> {
                     0 => "the trigger has no rule".to_owned(),
                     n => format!("none of the trigger's {n} rules is active"),
                 };
-                self.decisions.push(Decision::new(Outcome::NoRule, s.change, &trigger.code, reason));
+                self.decisions
+                    .push(Decision::new(Outcome::NoRule, s.change, &trigger.code, reason));
             }
         }
         for rule in active {
-            let meant: Vec<&Subjects<'_>> =
-                hits.iter().copied().filter(|s| s.change.target_rule.is_none_or(|r| r == rule.id)).collect();
+            let meant: Vec<&Subjects<'_>> = hits
+                .iter()
+                .copied()
+                .filter(|s| s.change.target_rule.is_none_or(|r| r == rule.id))
+                .collect();
             if !meant.is_empty() {
                 self.rule(trigger, rule, &meant).await?;
             }
@@ -297,7 +382,12 @@ impl<'a> Batch<'a> {
     }
 
     /// One rule, in a savepoint: what it fails at stops nothing else.
-    async fn rule(&mut self, trigger: &Trigger, rule: &Rule, subjects: &[&Subjects<'_>]) -> Result<(), BatchError> {
+    async fn rule(
+        &mut self,
+        trigger: &Trigger,
+        rule: &Rule,
+        subjects: &[&Subjects<'_>],
+    ) -> Result<(), BatchError> {
         self.tx.batch_execute("savepoint rule").await?;
         let (decisions, messages) = (self.decisions.len(), self.messages);
         let failed = match self.apply(trigger, rule, subjects).await {
@@ -308,12 +398,21 @@ impl<'a> Batch<'a> {
             Err(RuleError::Server(e)) if e.is_closed() => return Err(e.into()),
             Err(error) => error.to_string(),
         };
-        self.tx.batch_execute("rollback to savepoint rule; release savepoint rule").await?;
+        self.tx
+            .batch_execute("rollback to savepoint rule; release savepoint rule")
+            .await?;
         self.decisions.truncate(decisions);
         self.messages = messages;
         for s in subjects {
-            self.decisions.push(Decision::new(Outcome::Error, s.change, &trigger.code, failed.clone()).rule(&rule.code));
-            self.set_aside(s.change, trigger, Some(rule), &format!("rule {}: {failed}", rule.code));
+            self.decisions.push(
+                Decision::new(Outcome::Error, s.change, &trigger.code, failed.clone()).rule(&rule.code),
+            );
+            self.set_aside(
+                s.change,
+                trigger,
+                Some(rule),
+                &format!("rule {}: {failed}", rule.code),
+            );
         }
         Ok(())
     }
@@ -328,8 +427,16 @@ impl<'a> Batch<'a> {
         });
     }
 
-    async fn apply(&mut self, trigger: &Trigger, rule: &Rule, subjects: &[&Subjects<'_>]) -> Result<(), RuleError> {
-        let plan: &RulePlan = rule.plan.as_ref().map_err(|e| RuleError::Configuration(e.clone()))?;
+    async fn apply(
+        &mut self,
+        trigger: &Trigger,
+        rule: &Rule,
+        subjects: &[&Subjects<'_>],
+    ) -> Result<(), RuleError> {
+        let plan: &RulePlan = rule
+            .plan
+            .as_ref()
+            .map_err(|e| RuleError::Configuration(e.clone()))?;
         if !self.configuration.templates.contains(&rule.template_key) {
             return Err(RuleError::Configuration(format!(
                 "there is no active template {}; see sicantik_notify.template",
@@ -369,7 +476,10 @@ impl<'a> Batch<'a> {
         hits: &[&Subjects<'_>],
     ) -> Result<(Vec<Vec<i64>>, HashMap<i64, Recipient>), RuleError> {
         let wanted: Vec<Vec<i64>> = match &plan.recipients {
-            Recipients::Partner => hits.iter().map(|s| self.partner_of(&s.image).into_iter().collect()).collect(),
+            Recipients::Partner => hits
+                .iter()
+                .map(|s| self.partner_of(&s.image).into_iter().collect())
+                .collect(),
             Recipients::Group(name) => {
                 let members = match recipients::members(self.tx, name).await? {
                     Members::Of(members) => members,
@@ -396,10 +506,11 @@ impl<'a> Batch<'a> {
 
     /// The record's partner, else its permit's.
     fn partner_of(&self, image: &Map<String, Value>) -> Option<i64> {
-        image
-            .get("partner_id")
-            .and_then(Value::as_i64)
-            .or_else(|| self.permit_of(image).and_then(|p| p.get("partner_id")).and_then(Value::as_i64))
+        image.get("partner_id").and_then(Value::as_i64).or_else(|| {
+            self.permit_of(image)
+                .and_then(|p| p.get("partner_id"))
+                .and_then(Value::as_i64)
+        })
     }
 
     fn permit_of(&self, image: &Map<String, Value>) -> Option<&Map<String, Value>> {
@@ -407,7 +518,9 @@ impl<'a> Batch<'a> {
     }
 
     async fn load_permits(&mut self, hits: &[&Subjects<'_>]) -> Result<(), RuleError> {
-        let Some(model) = self.configuration.catalog.model("sicantik.permit") else { return Ok(()) };
+        let Some(model) = self.configuration.catalog.model("sicantik.permit") else {
+            return Ok(());
+        };
         let known = self.permits.get_or_insert_default();
         let mut ids: Vec<i64> = hits
             .iter()
@@ -432,21 +545,34 @@ impl<'a> Batch<'a> {
         let permit_model = self.configuration.catalog.model("sicantik.permit");
         for (subject, partners) in hits.iter().zip(wanted) {
             let change = subject.change;
-            let decide = |outcome, reason: String| Decision::new(outcome, change, &trigger.code, reason).rule(&rule.code);
+            let decide = |outcome, reason: String| {
+                Decision::new(outcome, change, &trigger.code, reason).rule(&rule.code)
+            };
             if partners.is_empty() {
-                self.decisions.push(decide(Outcome::NoRecipient, "the record has no partner, or the group no member".into()));
+                self.decisions.push(decide(
+                    Outcome::NoRecipient,
+                    "the record has no partner, or the group no member".into(),
+                ));
             }
             let permit = match permit_model {
                 Some(m) if m.name == change.model => Some((m.as_ref(), &subject.image)),
                 Some(m) => self.permit_of(&subject.image).map(|p| (m.as_ref(), p)),
                 None => None,
             };
-            let about = Subject { model: &trigger.model, record: &subject.image, permit, changed_at: change.at };
+            let about = Subject {
+                model: &trigger.model,
+                record: &subject.image,
+                permit,
+                changed_at: change.at,
+            };
             let mut numbers = HashSet::new();
             let mut decided = Vec::new();
             for id in partners {
                 let Some(person) = people.get(id) else {
-                    decided.push(decide(Outcome::NoRecipient, format!("partner {id} does not exist")));
+                    decided.push(decide(
+                        Outcome::NoRecipient,
+                        format!("partner {id} does not exist"),
+                    ));
                     continue;
                 };
                 let phone = match &person.phone {
@@ -464,7 +590,10 @@ impl<'a> Batch<'a> {
                 let context = default_context(&about, &person.name, &self.configuration.office, self.now);
                 let note = match subject.current.is_empty() {
                     true => String::new(),
-                    false => format!("; current value of {}, which the event did not carry", subject.current.join(", ")),
+                    false => format!(
+                        "; current value of {}, which the event did not carry",
+                        subject.current.join(", ")
+                    ),
                 };
                 messages.push((
                     NewMessage {
@@ -486,7 +615,12 @@ impl<'a> Batch<'a> {
         messages
     }
 
-    async fn enqueue(&mut self, trigger: &Trigger, rule: &Rule, messages: Vec<(NewMessage, String)>) -> Result<(), RuleError> {
+    async fn enqueue(
+        &mut self,
+        trigger: &Trigger,
+        rule: &Rule,
+        messages: Vec<(NewMessage, String)>,
+    ) -> Result<(), RuleError> {
         let (messages, notes): (Vec<NewMessage>, Vec<String>) = messages.into_iter().unzip();
         let terms = Terms {
             rule: rule.id,
@@ -499,9 +633,14 @@ impl<'a> Batch<'a> {
         for ((message, note), id) in messages.iter().zip(notes).zip(ids) {
             let (outcome, reason) = match id {
                 Some(_) => (Outcome::Enqueued, format!("template {}{note}", rule.template_key)),
-                None => (Outcome::Duplicate, "a message for this change, rule and number waits already".to_owned()),
+                None => (
+                    Outcome::Duplicate,
+                    "a message for this change, rule and number waits already".to_owned(),
+                ),
             };
-            let mut decision = Decision::of_message(outcome, message, &trigger.code, reason).rule(&rule.code).partner(message.partner);
+            let mut decision = Decision::of_message(outcome, message, &trigger.code, reason)
+                .rule(&rule.code)
+                .partner(message.partner);
             if let Some(id) = id {
                 self.messages += 1;
                 decision = decision.message(id);
@@ -529,7 +668,9 @@ impl<'a> Batch<'a> {
             }
             Err(e) if e.is_closed() => Err(e.into()),
             Err(e) => {
-                self.tx.batch_execute("rollback to savepoint condition; release savepoint condition").await?;
+                self.tx
+                    .batch_execute("rollback to savepoint condition; release savepoint condition")
+                    .await?;
                 Ok(Err(crate::db::describe(&e)))
             }
         }
@@ -543,7 +684,9 @@ async fn satisfied(
     model: &Model,
     subjects: &[&Subjects<'_>],
 ) -> Result<HashSet<i32>, tokio_postgres::Error> {
-    let Some(domain) = domain else { return Ok((0..subjects.len() as i32).collect()) };
+    let Some(domain) = domain else {
+        return Ok((0..subjects.len() as i32).collect());
+    };
     let images: Vec<Value> = subjects.iter().map(|s| Value::Object(s.image.clone())).collect();
     let query = format!(
         "select i.position::integer - 1 from unnest(${}::jsonb[]) with ordinality as i (image, position) \
@@ -552,7 +695,13 @@ async fn satisfied(
         record::quote(&model.table),
         domain.sql
     );
-    let mut params: Vec<&(dyn ToSql + Sync)> = domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+    let mut params: Vec<&(dyn ToSql + Sync)> =
+        domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
     params.push(&images);
-    Ok(tx.query(&query, &params).await?.iter().map(|r| r.get(0)).collect())
+    Ok(tx
+        .query(&query, &params)
+        .await?
+        .iter()
+        .map(|r| r.get(0))
+        .collect())
 }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-
 use tokio_postgres::{Row, Transaction};
 
 use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
@@ -104,7 +103,10 @@ impl Configuration {
     /// # Errors
     /// The server's; what administrators got wrong is in [`Configuration::problems`].
     pub async fn load(client: &Transaction<'_>) -> Result<Self, tokio_postgres::Error> {
-        let version: i64 = client.query_one("select version from sicantik_notify.config_version", &[]).await?.get(0);
+        let version: i64 = client
+            .query_one("select version from sicantik_notify.config_version", &[])
+            .await?
+            .get(0);
         let catalog = Catalog::load(client).await?;
         let aliases = load_aliases(client).await?;
         let noise = load_noise(client).await?;
@@ -117,7 +119,10 @@ impl Configuration {
         let mut problems = Vec::new();
         let office = office(&settings, &mut problems);
         let templates = client
-            .query("select template_key from sicantik_notify.template where active", &[])
+            .query(
+                "select template_key from sicantik_notify.template where active",
+                &[],
+            )
             .await?
             .iter()
             .map(|r| r.get(0))
@@ -147,7 +152,14 @@ impl Configuration {
                 }),
             }
         }
-        Ok(Self { version, catalog, triggers, problems, office, templates })
+        Ok(Self {
+            version,
+            catalog,
+            triggers,
+            problems,
+            office,
+            templates,
+        })
     }
 
     /// What the hooks must capture for it.
@@ -155,12 +167,16 @@ impl Configuration {
         let mut plan = Plan::new();
         for trigger in self.triggers.iter().filter(|t| t.condition != Condition::Other) {
             let model = &trigger.model;
-            let table = plan
-                .entry(model.name.clone())
-                .or_insert_with(|| TablePlan { table: model.table.clone(), active: true, ..TablePlan::default() });
+            let table = plan.entry(model.name.clone()).or_insert_with(|| TablePlan {
+                table: model.table.clone(),
+                active: true,
+                ..TablePlan::default()
+            });
             table.on_insert |= trigger.condition.wants_inserts();
             table.any_write |= matches!(trigger.condition, Condition::Write { .. });
-            table.watched.extend(trigger.condition.column().map(str::to_owned));
+            table
+                .watched
+                .extend(trigger.condition.column().map(str::to_owned));
             table.read.extend(trigger.reads());
         }
         for table in plan.values_mut() {
@@ -174,8 +190,17 @@ impl Configuration {
 impl Trigger {
     /// Columns of the record that it, its active rules and the default context read.
     pub fn reads(&self) -> BTreeSet<String> {
-        let mut columns: BTreeSet<String> = self.domain.iter().flat_map(|d| d.columns.iter().cloned()).collect();
-        for plan in self.rules.iter().filter(|r| r.active).filter_map(|r| r.plan.as_ref().ok()) {
+        let mut columns: BTreeSet<String> = self
+            .domain
+            .iter()
+            .flat_map(|d| d.columns.iter().cloned())
+            .collect();
+        for plan in self
+            .rules
+            .iter()
+            .filter(|r| r.active)
+            .filter_map(|r| r.plan.as_ref().ok())
+        {
             columns.extend(plan.domain.iter().flat_map(|d| d.columns.iter().cloned()));
         }
         let context: &[&str] = match self.model.name.as_str() {
@@ -183,25 +208,47 @@ impl Trigger {
             "sicantik.document" => DOCUMENT_COLUMNS,
             _ => &["partner_id", "permit_id", "state", "name"],
         };
-        columns.extend(context.iter().filter(|c| self.model.column(c).is_some()).map(|c| (*c).to_owned()));
+        columns.extend(
+            context
+                .iter()
+                .filter(|c| self.model.column(c).is_some())
+                .map(|c| (*c).to_owned()),
+        );
         columns
     }
 }
 
 async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
     let mut aliases = Aliases::default();
-    for row in client.query("select model, field, target from sicantik_notify.field_alias", &[]).await? {
+    for row in client
+        .query(
+            "select model, field, target from sicantik_notify.field_alias",
+            &[],
+        )
+        .await?
+    {
         aliases = aliases.field(row.get(0), row.get(1), row.get(2));
     }
-    for row in client.query("select model, field, value, target from sicantik_notify.value_alias", &[]).await? {
+    for row in client
+        .query(
+            "select model, field, value, target from sicantik_notify.value_alias",
+            &[],
+        )
+        .await?
+    {
         aliases = aliases.value(row.get(0), row.get(1), row.get(2), row.get(3));
     }
     Ok(aliases)
 }
 
-async fn load_noise(client: &Transaction<'_>) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
+async fn load_noise(
+    client: &Transaction<'_>,
+) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
     let mut noise: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in client.query("select model, column_name from sicantik_notify.noise_column", &[]).await? {
+    for row in client
+        .query("select model, column_name from sicantik_notify.noise_column", &[])
+        .await?
+    {
         noise.entry(row.get(0)).or_default().push(row.get(1));
     }
     Ok(noise)
@@ -240,7 +287,12 @@ fn compile_trigger(
         .ok_or_else(|| format!("the host has no model {model_name}, or no table for it"))?
         .clone();
     let condition = compile_condition(row, &model, aliases, noise)?;
-    let domain = compile_domain(row.get("condition_domain"), &model, aliases, condition != Condition::Other)?;
+    let domain = compile_domain(
+        row.get("condition_domain"),
+        &model,
+        aliases,
+        condition != Condition::Other,
+    )?;
     let rules = rules
         .iter()
         .filter(|r| r.get::<_, &str>("trigger") == code)
@@ -257,7 +309,14 @@ fn compile_trigger(
             },
         })
         .collect();
-    Ok(Trigger { id: TriggerId(row.get("id")), code, model, condition, domain, rules })
+    Ok(Trigger {
+        id: TriggerId(row.get("id")),
+        code,
+        model,
+        condition,
+        domain,
+        rules,
+    })
 }
 
 fn compile_condition(
@@ -270,7 +329,9 @@ fn compile_condition(
         match row.get::<_, Option<String>>(name).filter(|v| !v.is_empty()) {
             None => Ok(None),
             Some(written) => {
-                let Some(field) = model.column(column) else { return Ok(Some(written)) };
+                let Some(field) = model.column(column) else {
+                    return Ok(Some(written));
+                };
                 let resolved = aliases.resolve_value(model, field, &written);
                 let selection = &field.selection;
                 if !selection.is_empty() && !selection.iter().any(|(v, _)| *v == resolved) {
@@ -288,7 +349,12 @@ fn compile_condition(
     Ok(match row.get::<_, &str>("trigger_type") {
         "on_create" => Condition::Create,
         "on_write" => Condition::Write {
-            noise: ["*", &model.name].iter().filter_map(|m| noise.get(*m)).flatten().cloned().collect(),
+            noise: ["*", &model.name]
+                .iter()
+                .filter_map(|m| noise.get(*m))
+                .flatten()
+                .cloned()
+                .collect(),
         },
         "on_state_change" => {
             let column = resolve_column(row.get("state_field"), model, aliases)?;
@@ -296,7 +362,11 @@ fn compile_condition(
             Condition::State { column, from, to }
         }
         "on_field_change" => Condition::Field {
-            column: resolve_column(row.get::<_, Option<&str>>("field_to_watch").unwrap_or_default(), model, aliases)?,
+            column: resolve_column(
+                row.get::<_, Option<&str>>("field_to_watch").unwrap_or_default(),
+                model,
+                aliases,
+            )?,
             change: match row.get::<_, &str>("field_change") {
                 "set" => FieldChange::Set,
                 "cleared" => FieldChange::Cleared,
@@ -331,7 +401,9 @@ fn compile_domain(
     aliases: &Aliases,
     strict: bool,
 ) -> Result<Option<Compiled>, String> {
-    let Some(text) = text.filter(|t| !t.trim().is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|t| !t.trim().is_empty()) else {
+        return Ok(None);
+    };
     let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, BaseRow::image()));
     match compiled {
         Ok(compiled) => Ok(Some(compiled)),
@@ -342,12 +414,17 @@ fn compile_domain(
 }
 
 fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan, String> {
-    let set = |name: &str| row.get::<_, Option<&str>>(name).is_some_and(|v| !v.trim().is_empty());
+    let set = |name: &str| {
+        row.get::<_, Option<&str>>(name)
+            .is_some_and(|v| !v.trim().is_empty())
+    };
     if set("condition_python") || set("context_preparation_code") {
         return Err("Python code in rules is not supported by this version".into());
     }
     if row.get::<_, &str>("schedule_type") == "batch" {
-        return Err("schedule_type batch is not supported by this version; use immediate or scheduled".into());
+        return Err(
+            "schedule_type batch is not supported by this version; use immediate or scheduled".into(),
+        );
     }
     let group = |name: &str| {
         row.get::<_, Option<String>>(name)

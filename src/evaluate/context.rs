@@ -21,7 +21,14 @@ pub const PERMIT_COLUMNS: &[&str] = &[
 ];
 
 /// Columns of a document that the default context reads; the permit behind it is read as it is now.
-pub const DOCUMENT_COLUMNS: &[&str] = &["document_number", "name", "permit_id", "state", "create_date", "upload_date"];
+pub const DOCUMENT_COLUMNS: &[&str] = &[
+    "document_number",
+    "name",
+    "permit_id",
+    "state",
+    "create_date",
+    "upload_date",
+];
 
 /// What a message is about.
 pub struct Subject<'a> {
@@ -49,12 +56,21 @@ pub struct Office {
 }
 
 /// The default context for one recipient.
-pub fn default_context(subject: &Subject<'_>, recipient: &str, office: &Office, now: DateTime<Utc>) -> Map<String, Value> {
+pub fn default_context(
+    subject: &Subject<'_>,
+    recipient: &str,
+    office: &Office,
+    now: DateTime<Utc>,
+) -> Map<String, Value> {
     let empty = Map::new();
     let (permit_model, permit) = subject.permit.unwrap_or((subject.model, &empty));
     let today = now.with_timezone(&office.timezone).date_naive();
     let changed = date(subject.changed_at.with_timezone(&office.timezone).date_naive());
-    let name = if recipient.is_empty() { "Bapak/Ibu" } else { recipient };
+    let name = if recipient.is_empty() {
+        "Bapak/Ibu"
+    } else {
+        recipient
+    };
 
     let permit_text = |column: &str| text(permit.get(column));
     let permit_number = permit_text("permit_number");
@@ -63,14 +79,20 @@ pub fn default_context(subject: &Subject<'_>, recipient: &str, office: &Office, 
     let registration = permit_text("registration_id");
     let expiry = day(permit.get("expiry_date"), office.timezone);
     let expiry_text = expiry.map(date).unwrap_or_default();
-    let status = status_label(subject.model, subject.record).or_else(|| status_label(permit_model, permit)).unwrap_or_default();
-    let completed = day(permit.get("issue_date"), office.timezone).map(date).unwrap_or_else(|| changed.clone());
+    let status = status_label(subject.model, subject.record)
+        .or_else(|| status_label(permit_model, permit))
+        .unwrap_or_default();
+    let completed = day(permit.get("issue_date"), office.timezone)
+        .map(date)
+        .unwrap_or_else(|| changed.clone());
     let uploaded = ["upload_date", "create_date"]
         .iter()
         .find_map(|c| day(subject.record.get(*c), office.timezone))
         .map(date)
         .unwrap_or_else(|| changed.clone());
-    let pending_days = (today - subject.changed_at.with_timezone(&office.timezone).date_naive()).num_days().max(0);
+    let pending_days = (today - subject.changed_at.with_timezone(&office.timezone).date_naive())
+        .num_days()
+        .max(0);
     let record_id = text(subject.record.get("id"));
 
     let mut context = Map::new();
@@ -90,7 +112,10 @@ pub fn default_context(subject: &Subject<'_>, recipient: &str, office: &Office, 
     set("new_status", &status);
     set("update_date", &changed);
     set("update_reason", "-");
-    set("renewal_link", &format!("{}/perpanjangan/{registration}", office.link_base));
+    set(
+        "renewal_link",
+        &format!("{}/perpanjangan/{registration}", office.link_base),
+    );
     set("contact_info", &office.contact_info);
     set("opt_in_link", &office.opt_in_link);
     set("qr_code_link", &office.opt_in_link);
@@ -105,21 +130,33 @@ pub fn default_context(subject: &Subject<'_>, recipient: &str, office: &Office, 
     set("pendaftaran_id", &registration);
     set("registration_id", &registration);
     set("link_dashboard", &format!("{}/dashboard", office.link_base));
-    set("approval_link", &format!("{}/approval/{record_id}", office.link_base));
+    set(
+        "approval_link",
+        &format!("{}/approval/{record_id}", office.link_base),
+    );
     set("document_date", &uploaded);
     set("request_date", &changed);
     set("waktu_pending", &changed);
     set("pending_since", &changed);
     set("pending_duration", &format!("{pending_days} hari"));
     context.insert("jumlah".into(), 1.into());
-    context.insert("days_remaining".into(), expiry.map_or(Value::String(String::new()), |e| (e - today).num_days().into()));
+    context.insert(
+        "days_remaining".into(),
+        expiry.map_or(Value::String(String::new()), |e| (e - today).num_days().into()),
+    );
     context
 }
 
 fn status_label(model: &Model, record: &Map<String, Value>) -> Option<String> {
     ["status", "state"].iter().find_map(|name| {
         let value = record.get(*name)?.as_str()?;
-        Some(model.fields.get(*name).map_or(value, |f| f.label(value)).to_owned())
+        Some(
+            model
+                .fields
+                .get(*name)
+                .map_or(value, |f| f.label(value))
+                .to_owned(),
+        )
     })
 }
 
@@ -167,12 +204,25 @@ mod tests {
 
     #[test]
     fn dates_are_the_offices_and_zero_is_a_value() {
-        let model = Model { name: "sicantik.permit".into(), table: "sicantik_permit".into(), fields: BTreeMap::new() };
-        let record = json!({"id": 7, "permit_number": "503/1", "expiry_date": "2026-11-23", "status": "active"});
+        let model = Model {
+            name: "sicantik.permit".into(),
+            table: "sicantik_permit".into(),
+            fields: BTreeMap::new(),
+        };
+        let record =
+            json!({"id": 7, "permit_number": "503/1", "expiry_date": "2026-11-23", "status": "active"});
         let record = record.as_object().cloned().unwrap_or_default();
         // 18:00 UTC is already the 23rd in Jakarta.
-        let now = Utc.with_ymd_and_hms(2026, 11, 22, 18, 0, 0).single().unwrap_or_default();
-        let subject = Subject { model: &model, record: &record, permit: Some((&model, &record)), changed_at: now };
+        let now = Utc
+            .with_ymd_and_hms(2026, 11, 22, 18, 0, 0)
+            .single()
+            .unwrap_or_default();
+        let subject = Subject {
+            model: &model,
+            record: &record,
+            permit: Some((&model, &record)),
+            changed_at: now,
+        };
         let context = default_context(&subject, "", &office(), now);
         assert_eq!(context["partner_name"], "Bapak/Ibu");
         assert_eq!(context["expiry_date"], "23-11-2026");

@@ -78,7 +78,12 @@ impl Decision {
     }
 
     /// A decision on a message.
-    pub fn of_message(outcome: Outcome, message: &NewMessage, trigger: &str, reason: impl Into<String>) -> Self {
+    pub fn of_message(
+        outcome: Outcome,
+        message: &NewMessage,
+        trigger: &str,
+        reason: impl Into<String>,
+    ) -> Self {
         Self {
             outcome,
             event_id: message.event.0,

@@ -61,7 +61,10 @@ impl Evaluator {
         let mut verified = None;
         while !stop.is_cancelled() {
             self.pulse.beat();
-            let pause = match self.round(&mut configuration, &mut wakefulness, &mut verified).await {
+            let pause = match self
+                .round(&mut configuration, &mut wakefulness, &mut verified)
+                .await
+            {
                 Ok(true) => continue,
                 Ok(false) => Duration::from_millis(self.capture.poll_interval_ms),
                 Err(error) => {
@@ -86,7 +89,8 @@ impl Evaluator {
         verified: &mut Option<Instant>,
     ) -> Result<bool, EvaluateError> {
         let mut client = self.database.get().await?;
-        let due = verified.is_none_or(|at| at.elapsed() > Duration::from_secs(self.capture.verify_interval_seconds));
+        let due = verified
+            .is_none_or(|at| at.elapsed() > Duration::from_secs(self.capture.verify_interval_seconds));
         if due || configuration.is_none() {
             *configuration = None;
             let loaded = self.refresh(&mut client).await?;
@@ -94,12 +98,22 @@ impl Evaluator {
             *verified = Some(Instant::now());
             *configuration = Some(loaded);
         }
-        let Some(current) = configuration.as_ref() else { return Ok(true) };
+        let Some(current) = configuration.as_ref() else {
+            return Ok(true);
+        };
         if !self.config.enabled {
             return Ok(false);
         }
-        client.execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)]).await?;
-        let mut round = batch::evaluate(&mut client, current, self.config.batch_records, self.config.batch_timeout_seconds).await;
+        client
+            .execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)])
+            .await?;
+        let mut round = batch::evaluate(
+            &mut client,
+            current,
+            self.config.batch_records,
+            self.config.batch_timeout_seconds,
+        )
+        .await;
         if let Err(BatchError::Server(error)) = &round
             && !error.is_closed()
         {
@@ -140,7 +154,10 @@ impl Evaluator {
         match batch::evaluate(client, configuration, 1, self.config.batch_timeout_seconds).await {
             Err(BatchError::Server(error)) if !error.is_closed() => {
                 let error = crate::db::describe(&error);
-                tracing::error!(error, "A record could not be evaluated; its events are set aside.");
+                tracing::error!(
+                    error,
+                    "A record could not be evaluated; its events are set aside."
+                );
                 batch::set_aside_oldest(client, &error).await
             }
             other => other,
@@ -151,7 +168,11 @@ impl Evaluator {
     async fn refresh(&self, client: &mut deadpool_postgres::Client) -> Result<Configuration, EvaluateError> {
         let configuration = {
             // One snapshot: version and content belong together.
-            let tx = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead).start().await?;
+            let tx = client
+                .build_transaction()
+                .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+                .start()
+                .await?;
             let loaded = Configuration::load(&tx).await?;
             tx.commit().await?;
             loaded
@@ -174,13 +195,20 @@ impl Evaluator {
 
     /// Misses that hooks counted, and hooks that are not what they should be.
     async fn look_after_capture(&self, client: &deadpool_postgres::Client) -> Result<(), EvaluateError> {
-        let row = client.query_one("select missed, unknown, since from sicantik_notify.capture_misses()", &[]).await?;
+        let row = client
+            .query_one(
+                "select missed, unknown, since from sicantik_notify.capture_misses()",
+                &[],
+            )
+            .await?;
         let (missed, unknown): (i64, bool) = (row.get(0), row.get(1));
         if missed != 0 {
             let since: Option<chrono::DateTime<chrono::Utc>> = row.get(2);
             let since = since.map_or_else(|| "the installation".to_owned(), |t| t.to_rfc3339());
             let summary = if unknown {
-                format!("the server was restarted: an unknown number of host writes (at most {missed}) since {since} was not captured")
+                format!(
+                    "the server was restarted: an unknown number of host writes (at most {missed}) since {since} was not captured"
+                )
             } else {
                 format!("{missed} host writes since {since} were not captured")
             };
@@ -200,25 +228,53 @@ impl Evaluator {
                 .await?;
         }
         for finding in hooks::verify(client).await? {
-            tracing::error!(TABLE = finding.table.as_str(), remedy = finding.remedy.as_str(), "{}", finding.finding);
+            tracing::error!(
+                TABLE = finding.table.as_str(),
+                remedy = finding.remedy.as_str(),
+                "{}",
+                finding.finding
+            );
         }
         Ok(())
     }
 }
 
 /// Problems of the configuration, as they stand now.
-async fn report(tx: &tokio_postgres::Transaction<'_>, configuration: &Configuration) -> Result<(), tokio_postgres::Error> {
-    let standing: Vec<String> = configuration.problems.iter().map(|p| format!("configuration: {}", p.about)).collect();
-    tx.execute("delete from sicantik_notify.problem where key like 'configuration: %' and key <> all ($1)", &[&standing]).await?;
+async fn report(
+    tx: &tokio_postgres::Transaction<'_>,
+    configuration: &Configuration,
+) -> Result<(), tokio_postgres::Error> {
+    let standing: Vec<String> = configuration
+        .problems
+        .iter()
+        .map(|p| format!("configuration: {}", p.about))
+        .collect();
+    tx.execute(
+        "delete from sicantik_notify.problem where key like 'configuration: %' and key <> all ($1)",
+        &[&standing],
+    )
+    .await?;
     for (problem, key) in configuration.problems.iter().zip(&standing) {
         let new = tx
-            .query_opt("select 1 from sicantik_notify.problem where key = $1 and summary = $2", &[&key, &problem.summary])
+            .query_opt(
+                "select 1 from sicantik_notify.problem where key = $1 and summary = $2",
+                &[&key, &problem.summary],
+            )
             .await?
             .is_none();
         if new {
-            tracing::warn!(ABOUT = problem.about.as_str(), "{}: {}", problem.about, problem.summary);
+            tracing::warn!(
+                ABOUT = problem.about.as_str(),
+                "{}: {}",
+                problem.about,
+                problem.summary
+            );
         }
-        tx.execute(sql::PROBLEM_RAISE.sql, &[&key, &"warning", &problem.summary, &problem.remedy]).await?;
+        tx.execute(
+            sql::PROBLEM_RAISE.sql,
+            &[&key, &"warning", &problem.summary, &problem.remedy],
+        )
+        .await?;
     }
     Ok(())
 }

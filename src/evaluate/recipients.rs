@@ -23,7 +23,10 @@ pub struct Recipient {
 ///
 /// # Errors
 /// The server's.
-pub async fn partners(tx: &Transaction<'_>, ids: &[i64]) -> Result<HashMap<i64, Recipient>, tokio_postgres::Error> {
+pub async fn partners(
+    tx: &Transaction<'_>,
+    ids: &[i64],
+) -> Result<HashMap<i64, Recipient>, tokio_postgres::Error> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -37,8 +40,19 @@ pub async fn partners(tx: &Transaction<'_>, ids: &[i64]) -> Result<HashMap<i64, 
         .iter()
         .map(|row| {
             let id: i64 = row.get(0);
-            let numbers = [("whatsapp_number", row.get(2)), ("mobile", row.get(3)), ("phone", row.get(4))];
-            (id, Recipient { partner: PartnerId(id), name: row.get(1), phone: best_number(&numbers) })
+            let numbers = [
+                ("whatsapp_number", row.get(2)),
+                ("mobile", row.get(3)),
+                ("phone", row.get(4)),
+            ];
+            (
+                id,
+                Recipient {
+                    partner: PartnerId(id),
+                    name: row.get(1),
+                    phone: best_number(&numbers),
+                },
+            )
         })
         .collect())
 }
@@ -55,7 +69,11 @@ fn best_number(numbers: &[(&str, Option<&str>)]) -> Result<Phone, String> {
             },
         }
     }
-    Err(if reasons.is_empty() { "whatsapp_number, mobile and phone are empty".into() } else { reasons.join("; ") })
+    Err(if reasons.is_empty() {
+        "whatsapp_number, mobile and phone are empty".into()
+    } else {
+        reasons.join("; ")
+    })
 }
 
 /// Members of a group by reference: external id, database id or name.
@@ -74,11 +92,18 @@ pub enum Members {
 /// # Errors
 /// The server's.
 pub async fn members(tx: &Transaction<'_>, group: &str) -> Result<Members, tokio_postgres::Error> {
-    let rows =
-        tx.query("select group_id, partner_id from sicantik_notify.host_group_members($1)", &[&group]).await?;
+    let rows = tx
+        .query(
+            "select group_id, partner_id from sicantik_notify.host_group_members($1)",
+            &[&group],
+        )
+        .await?;
     let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for row in &rows {
-        groups.entry(row.get(0)).or_default().extend(row.get::<_, Option<i64>>(1));
+        groups
+            .entry(row.get(0))
+            .or_default()
+            .extend(row.get::<_, Option<i64>>(1));
     }
     Ok(match groups.len() {
         0 => Members::Unknown,

@@ -55,7 +55,11 @@ impl Condition {
         match self {
             Self::Create => true,
             // Permits are synchronised in already active: a record created in the wanted state has reached it.
-            Self::State { from: None, to: Some(_), .. } => true,
+            Self::State {
+                from: None,
+                to: Some(_),
+                ..
+            } => true,
             Self::Field { change, .. } => *change == FieldChange::Set,
             _ => false,
         }
@@ -84,7 +88,10 @@ impl Condition {
                     Place::Value(_) => (from.is_none() || is(old, from)) && (to.is_none() || is(new, to)),
                 }
             }),
-            Self::Field { column, change: wanted } => way(column, &change.steps).windows(2).any(|step| {
+            Self::Field {
+                column,
+                change: wanted,
+            } => way(column, &change.steps).windows(2).any(|step| {
                 let created = step[0] == Place::Nowhere;
                 let (had, has) = (step[0].has_value(), step[1].has_value());
                 match wanted {
@@ -172,9 +179,18 @@ mod tests {
                 .enumerate()
                 .map(|(i, (old, new))| Step {
                     id: EventId(i as i64),
-                    operation: if old.is_some() { Operation::Update } else { Operation::Insert },
+                    operation: if old.is_some() {
+                        Operation::Update
+                    } else {
+                        Operation::Insert
+                    },
                     changed: old.map(|_| "state".to_owned()).into_iter().collect(),
-                    old: old.map(|o| json!({ "state": o })).unwrap_or(json!({})).as_object().cloned().unwrap_or_default(),
+                    old: old
+                        .map(|o| json!({ "state": o }))
+                        .unwrap_or(json!({}))
+                        .as_object()
+                        .cloned()
+                        .unwrap_or_default(),
                     new: json!({ "state": new }).as_object().cloned().unwrap_or_default(),
                 })
                 .collect(),
@@ -182,12 +198,19 @@ mod tests {
     }
 
     fn state(from: Option<&str>, to: Option<&str>) -> Condition {
-        Condition::State { column: "state".into(), from: from.map(Into::into), to: to.map(Into::into) }
+        Condition::State {
+            column: "state".into(),
+            from: from.map(Into::into),
+            to: to.map(Into::into),
+        }
     }
 
     #[test]
     fn each_step_of_a_transaction_counts() {
-        let c = change(&[(Some("draft"), "uploaded"), (Some("uploaded"), "pending_signature")]);
+        let c = change(&[
+            (Some("draft"), "uploaded"),
+            (Some("uploaded"), "pending_signature"),
+        ]);
         assert!(state(Some("draft"), Some("uploaded")).matches(&c));
         assert!(state(None, Some("pending_signature")).matches(&c));
         assert!(!state(Some("draft"), Some("pending_signature")).matches(&c));
@@ -198,7 +221,11 @@ mod tests {
         let c = change(&[(Some("draft"), "uploaded"), (Some("uploaded"), "draft")]);
         assert!(!state(None, Some("uploaded")).matches(&c));
         assert!(!state(None, None).matches(&c));
-        let c = change(&[(Some("draft"), "uploaded"), (Some("uploaded"), "signed"), (Some("signed"), "uploaded")]);
+        let c = change(&[
+            (Some("draft"), "uploaded"),
+            (Some("uploaded"), "signed"),
+            (Some("signed"), "uploaded"),
+        ]);
         assert!(state(Some("draft"), Some("uploaded")).matches(&c));
         assert!(!state(None, Some("signed")).matches(&c));
     }
@@ -208,14 +235,23 @@ mod tests {
         let c = change(&[(None, "active")]);
         assert!(state(None, Some("active")).matches(&c));
         assert!(!state(Some("draft"), Some("active")).matches(&c));
-        assert!(!state(None, None).matches(&c), "with both empty a creation is no change");
+        assert!(
+            !state(None, None).matches(&c),
+            "with both empty a creation is no change"
+        );
         let c = change(&[(None, "draft"), (Some("draft"), "active")]);
-        assert!(state(Some("draft"), Some("active")).matches(&c), "created and moved in one transaction");
+        assert!(
+            state(Some("draft"), Some("active")).matches(&c),
+            "created and moved in one transaction"
+        );
     }
 
     #[test]
     fn fields_set_and_cleared() {
-        let field = |change| Condition::Field { column: "state".into(), change };
+        let field = |change| Condition::Field {
+            column: "state".into(),
+            change,
+        };
         let set = change(&[(Some(""), "503/1")]);
         assert!(field(FieldChange::Set).matches(&set) && field(FieldChange::Any).matches(&set));
         assert!(!field(FieldChange::Cleared).matches(&set));
@@ -227,10 +263,15 @@ mod tests {
 
     #[test]
     fn writing_noise_is_not_writing() {
-        let noise = Condition::Write { noise: vec!["state".into()] };
+        let noise = Condition::Write {
+            noise: vec!["state".into()],
+        };
         let c = change(&[(Some("a"), "b")]);
         assert!(!noise.matches(&c));
         assert!(Condition::Write { noise: vec![] }.matches(&c));
-        assert!(!Condition::Write { noise: vec![] }.matches(&change(&[(None, "b")])), "created, not written");
+        assert!(
+            !Condition::Write { noise: vec![] }.matches(&change(&[(None, "b")])),
+            "created, not written"
+        );
     }
 }

@@ -141,7 +141,9 @@ impl Catalog {
         let mut models: BTreeMap<String, Model> = BTreeMap::new();
         for row in client.query(sql::CATALOG_FIELDS.sql, &[]).await? {
             let ttype: &str = row.get("ttype");
-            let Some(ttype) = FieldType::from_ttype(ttype) else { continue };
+            let Some(ttype) = FieldType::from_ttype(ttype) else {
+                continue;
+            };
             let (name, model): (String, String) = (row.get("name"), row.get("model"));
             let field = Field {
                 name: name.clone(),
@@ -160,7 +162,11 @@ impl Catalog {
             };
             models
                 .entry(model.clone())
-                .or_insert_with(|| Model { name: model, table: row.get("table_name"), fields: BTreeMap::new() })
+                .or_insert_with(|| Model {
+                    name: model,
+                    table: row.get("table_name"),
+                    fields: BTreeMap::new(),
+                })
                 .fields
                 .insert(name, field);
         }
@@ -170,13 +176,21 @@ impl Catalog {
                 field.selection.push((row.get("value"), row.get("label")));
             }
         }
-        Ok(Self { models: models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect() })
+        Ok(Self {
+            models: models
+                .into_iter()
+                .map(|(name, model)| (name, Arc::new(model)))
+                .collect(),
+        })
     }
 }
 
 impl Field {
     /// The label of a selection's value; the value itself where it has none.
     pub fn label<'a>(&'a self, value: &'a str) -> &'a str {
-        self.selection.iter().find(|(v, _)| v == value).map_or(value, |(_, label)| label)
+        self.selection
+            .iter()
+            .find(|(v, _)| v == value)
+            .map_or(value, |(_, label)| label)
     }
 }

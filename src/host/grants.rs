@@ -66,7 +66,10 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
 /// A GRANT by somebody who may not grant is only a warning: look whether it worked.
 async fn granted(client: &Client, table: &str, role: &str) -> Result<bool, tokio_postgres::Error> {
     Ok(client
-        .query_one("select has_table_privilege($2, to_regclass($1), 'select')", &[&format!("public.{table}"), &role])
+        .query_one(
+            "select has_table_privilege($2, to_regclass($1), 'select')",
+            &[&format!("public.{table}"), &role],
+        )
         .await?
         .get(0))
 }

@@ -46,7 +46,10 @@ impl Arming {
     /// [`PermitError::StateDir`].
     pub fn load_or_create(state_dir: &Path) -> Result<Self, PermitError> {
         let path = state_dir.join(FILE);
-        let fail = |source| PermitError::StateDir { path: path.clone(), source };
+        let fail = |source| PermitError::StateDir {
+            path: path.clone(),
+            source,
+        };
         match std::fs::read(&path) {
             Ok(secret) if !secret.is_empty() => return Ok(Self::of(&secret)),
             Ok(_) => {}
@@ -55,13 +58,23 @@ impl Arming {
         }
         std::fs::create_dir_all(state_dir).map_err(fail)?;
         let secret = crate::db::migrate::hex(&rand::random::<[u8; 32]>());
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(fail)?;
-        file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fail)?;
+        file.write_all(secret.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(fail)?;
         Ok(Self::of(secret.as_bytes()))
     }
 
     fn of(secret: &[u8]) -> Self {
-        Self { hash: crate::db::migrate::hex(&Sha256::digest(secret)) }
+        Self {
+            hash: crate::db::migrate::hex(&Sha256::digest(secret)),
+        }
     }
 }
 
@@ -80,9 +93,15 @@ pub struct Permit {
 /// The server's.
 pub async fn ask(client: &Client, arming: &Arming) -> Result<Permit, tokio_postgres::Error> {
     let row = client
-        .query_one("select allowed, reason from sicantik_notify.delivery_permit($1)", &[&arming.hash()])
+        .query_one(
+            "select allowed, reason from sicantik_notify.delivery_permit($1)",
+            &[&arming.hash()],
+        )
         .await?;
-    Ok(Permit { allowed: row.get(0), reason: row.get(1) })
+    Ok(Permit {
+        allowed: row.get(0),
+        reason: row.get(1),
+    })
 }
 
 /// Arms this machine. Without `rebind` that works only for the first daemon of a new installation.
@@ -91,7 +110,10 @@ pub async fn ask(client: &Client, arming: &Arming) -> Result<Permit, tokio_postg
 /// [`PermitError::Server`].
 pub async fn arm(client: &Client, arming: &Arming, label: &str, rebind: bool) -> Result<bool, PermitError> {
     Ok(client
-        .query_one("select sicantik_notify.arm($1, $2, $3)", &[&arming.hash(), &label, &rebind])
+        .query_one(
+            "select sicantik_notify.arm($1, $2, $3)",
+            &[&arming.hash(), &label, &rebind],
+        )
         .await?
         .get(0))
 }

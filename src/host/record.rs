@@ -20,7 +20,10 @@ pub async fn fetch(
         return Ok(HashMap::new());
     }
     // The table's name comes from the catalogue.
-    let query = format!("select t.id::bigint, to_jsonb(t.*) from public.{} t where t.id = any ($1::bigint[])", quote(&model.table));
+    let query = format!(
+        "select t.id::bigint, to_jsonb(t.*) from public.{} t where t.id = any ($1::bigint[])",
+        quote(&model.table)
+    );
     let rows = tx.query(&query, &[&ids]).await?;
     Ok(rows
         .iter()

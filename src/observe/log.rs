@@ -13,7 +13,10 @@ pub fn init() {
         EnvFilter::try_from_env(ENV_LOG).unwrap_or_else(|_| EnvFilter::new("warn,sicantik_notifyd=info"));
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     let layer = match journal {
-        Some(layer) => layer.with_field_prefix(None).with_syslog_identifier("sicantik-notifyd".into()).boxed(),
+        Some(layer) => layer
+            .with_field_prefix(None)
+            .with_syslog_identifier("sicantik-notifyd".into())
+            .boxed(),
         None => tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false)

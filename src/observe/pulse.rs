@@ -15,7 +15,11 @@ pub struct Pulse {
 impl Pulse {
     /// A pulse that beats now.
     pub fn new(name: &'static str) -> Self {
-        Self { name, origin: Instant::now(), last: Arc::new(AtomicU64::new(0)) }
+        Self {
+            name,
+            origin: Instant::now(),
+            last: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// Which stage.
@@ -25,11 +29,14 @@ impl Pulse {
 
     /// One round was begun.
     pub fn beat(&self) {
-        self.last.store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.last
+            .store(self.origin.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     /// How long ago the last round was begun.
     pub fn silence(&self) -> Duration {
-        self.origin.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+        self.origin
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
     }
 }

@@ -52,7 +52,11 @@ impl Retries {
             return None;
         }
         // 2^10 times the delay: beyond that nobody waits for a message.
-        let factor = if self.exponential { 1_u32 << tries.clamp(0, 10) } else { 1 };
+        let factor = if self.exponential {
+            1_u32 << tries.clamp(0, 10)
+        } else {
+            1
+        };
         Some(self.delay.saturating_mul(factor))
     }
 }
@@ -72,10 +76,18 @@ pub async fn claim(
     let statement = client.prepare_cached(sql::CLAIM.sql).await?;
     let mut limit = limit as i64;
     loop {
-        match client.query(&statement, &[&arming.hash(), &instance, &limit, &lease.as_secs_f64()]).await {
+        match client
+            .query(
+                &statement,
+                &[&arming.hash(), &instance, &limit, &lease.as_secs_f64()],
+            )
+            .await
+        {
             Ok(rows) => return Ok(rows.iter().map(claimed).collect()),
             // Another instance claimed the same recipient at the same instant. Smaller, so that it cannot go on for long.
-            Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => limit = (limit / 2).max(1),
+            Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => {
+                limit = (limit / 2).max(1)
+            }
             Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Ok(Vec::new()),
             Err(e) => return Err(e),
         }
@@ -137,10 +149,24 @@ mod tests {
 
     #[test]
     fn max_retries_are_tries_after_the_first() {
-        let fixed = Retries { max: 2, delay: Duration::from_secs(60), exponential: false };
-        assert_eq!([0, 1, 2].map(|t| fixed.pause(t).map(|d| d.as_secs())), [Some(60), Some(60), None]);
-        let doubled = Retries { exponential: true, max: 3, ..fixed };
-        assert_eq!([0, 1, 2, 3].map(|t| doubled.pause(t).map(|d| d.as_secs())), [Some(60), Some(120), Some(240), None]);
+        let fixed = Retries {
+            max: 2,
+            delay: Duration::from_secs(60),
+            exponential: false,
+        };
+        assert_eq!(
+            [0, 1, 2].map(|t| fixed.pause(t).map(|d| d.as_secs())),
+            [Some(60), Some(60), None]
+        );
+        let doubled = Retries {
+            exponential: true,
+            max: 3,
+            ..fixed
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(|t| doubled.pause(t).map(|d| d.as_secs())),
+            [Some(60), Some(120), Some(240), None]
+        );
         assert_eq!(Retries { max: 0, ..fixed }.pause(0), None);
     }
 }

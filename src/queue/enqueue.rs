@@ -61,7 +61,10 @@ pub async fn enqueue(
     let statement = tx.prepare(sql::ENQUEUE.sql).await?;
     let text = |get: fn(&NewMessage) -> &str| messages.iter().map(get).collect::<Vec<&str>>();
     let number = |get: fn(&NewMessage) -> i64| messages.iter().map(get).collect::<Vec<i64>>();
-    let contexts: Vec<Value> = messages.iter().map(|m| Value::Object(m.context.clone())).collect();
+    let contexts: Vec<Value> = messages
+        .iter()
+        .map(|m| Value::Object(m.context.clone()))
+        .collect();
     let times: Vec<DateTime<Utc>> = messages.iter().map(|m| m.changed_at).collect();
     let rows = tx
         .query(
@@ -86,7 +89,12 @@ pub async fn enqueue(
         .await?;
     let mut ids: std::collections::HashMap<(String, String, i64, String), MessageId> = rows
         .iter()
-        .map(|r| ((r.get("xact"), r.get("model"), r.get("record_id"), r.get("phone")), MessageId(r.get("id"))))
+        .map(|r| {
+            (
+                (r.get("xact"), r.get("model"), r.get("record_id"), r.get("phone")),
+                MessageId(r.get("id")),
+            )
+        })
         .collect();
     Ok(messages
         .iter()

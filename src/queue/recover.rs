@@ -25,7 +25,9 @@ pub async fn recover(
     dead_after: Duration,
 ) -> Result<Vec<Recovered>, tokio_postgres::Error> {
     let statement = client.prepare_cached(sql::RECOVER.sql).await?;
-    let rows = client.query(&statement, &[&dead_after.as_secs_f64(), &1000_i64]).await?;
+    let rows = client
+        .query(&statement, &[&dead_after.as_secs_f64(), &1000_i64])
+        .await?;
     Ok(rows
         .iter()
         .map(|r| Recovered {
@@ -40,12 +42,10 @@ pub async fn recover(
 ///
 /// # Errors
 /// The server's.
-pub async fn forget_dead_instances(client: &deadpool_postgres::Client, dead_after: Duration) -> Result<u64, tokio_postgres::Error> {
-    client
-        .execute(
-            "delete from sicantik_notify.instance i where i.heartbeat_at < clock_timestamp() - make_interval(secs => $1 * 3) \
-             and not exists (select from sicantik_notify.queue q where q.claimed_by = i.id and q.state = 'processing')",
-            &[&dead_after.as_secs_f64()],
-        )
-        .await
+pub async fn forget_dead_instances(
+    client: &deadpool_postgres::Client,
+    dead_after: Duration,
+) -> Result<u64, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql::FORGET_INSTANCES.sql).await?;
+    client.execute(&statement, &[&dead_after.as_secs_f64()]).await
 }

@@ -109,7 +109,10 @@ pub struct Settlement {
 ///
 /// # Errors
 /// The server's.
-pub async fn finish_attempts(tx: &Transaction<'_>, attempts: &[&FinishedAttempt]) -> Result<(), tokio_postgres::Error> {
+pub async fn finish_attempts(
+    tx: &Transaction<'_>,
+    attempts: &[&FinishedAttempt],
+) -> Result<(), tokio_postgres::Error> {
     if attempts.is_empty() {
         return Ok(());
     }
@@ -124,7 +127,9 @@ pub async fn finish_attempts(tx: &Transaction<'_>, attempts: &[&FinishedAttempt]
     let durations: Vec<i32> = attempts.iter().map(|a| millis(a.end.duration)).collect();
     tx.execute(
         sql::ATTEMPT_FINISH.sql,
-        &[&ids, &started, &outcomes, &classes, &statuses, &codes, &errors, &externals, &durations],
+        &[
+            &ids, &started, &outcomes, &classes, &statuses, &codes, &errors, &externals, &durations,
+        ],
     )
     .await?;
     Ok(())
@@ -145,15 +150,32 @@ pub async fn settle(
     let mut moved = done(&tx, batch).await?;
     moved.extend(later(&tx, batch).await?);
     tx.commit().await?;
-    Ok(batch.iter().map(|s| s.id).filter(|id| !moved.contains(&id.0)).collect())
+    Ok(batch
+        .iter()
+        .map(|s| s.id)
+        .filter(|id| !moved.contains(&id.0))
+        .collect())
 }
 
-async fn done(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
-    let (mut ids, mut tokens, mut states, mut providers, mut kinds) = (vec![], vec![], vec![], vec![], vec![]);
+async fn done(
+    tx: &Transaction<'_>,
+    batch: &[Settlement],
+) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
+    let (mut ids, mut tokens, mut states, mut providers, mut kinds) =
+        (vec![], vec![], vec![], vec![], vec![]);
     let (mut externals, mut codes, mut errors, mut templates, mut times, mut uncertain) =
         (vec![], vec![], vec![], vec![], vec![], vec![]);
     for s in batch {
-        if let Verdict::Done { state, provider, external_id, code, error, template_key, took } = &s.verdict {
+        if let Verdict::Done {
+            state,
+            provider,
+            external_id,
+            code,
+            error,
+            template_key,
+            took,
+        } = &s.verdict
+        {
             ids.push(s.id.0);
             tokens.push(s.token.0);
             states.push(state.as_str());
@@ -173,17 +195,30 @@ async fn done(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collect
     let rows = tx
         .query(
             sql::SETTLE_DONE.sql,
-            &[&ids, &tokens, &states, &providers, &kinds, &externals, &codes, &errors, &templates, &times, &uncertain],
+            &[
+                &ids, &tokens, &states, &providers, &kinds, &externals, &codes, &errors, &templates, &times,
+                &uncertain,
+            ],
         )
         .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
-async fn later(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
+async fn later(
+    tx: &Transaction<'_>,
+    batch: &[Settlement],
+) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
     let (mut ids, mut tokens, mut delays, mut tries) = (vec![], vec![], vec![], vec![]);
     let (mut uncertains, mut holds, mut errors) = (vec![], vec![], vec![]);
     for s in batch {
-        if let Verdict::Later { delay, burns_try, uncertain, hold, error } = &s.verdict {
+        if let Verdict::Later {
+            delay,
+            burns_try,
+            uncertain,
+            hold,
+            error,
+        } = &s.verdict
+        {
             ids.push(s.id.0);
             tokens.push(s.token.0);
             delays.push(delay.as_secs_f64());
@@ -196,8 +231,12 @@ async fn later(tx: &Transaction<'_>, batch: &[Settlement]) -> Result<std::collec
     if ids.is_empty() {
         return Ok(Default::default());
     }
-    let rows =
-        tx.query(sql::SETTLE_LATER.sql, &[&ids, &tokens, &delays, &tries, &uncertains, &holds, &errors]).await?;
+    let rows = tx
+        .query(
+            sql::SETTLE_LATER.sql,
+            &[&ids, &tokens, &delays, &tries, &uncertains, &holds, &errors],
+        )
+        .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 

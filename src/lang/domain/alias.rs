@@ -69,7 +69,9 @@ impl Aliases {
             return name;
         }
         let target = self.fields.get(&(model.name.clone(), name.to_owned()));
-        target.filter(|to| model.column(to).is_some()).map_or(name, String::as_str)
+        target
+            .filter(|to| model.column(to).is_some())
+            .map_or(name, String::as_str)
     }
 
     /// The value that a trigger's value stands for, likewise by the selection of the field.
