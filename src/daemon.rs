@@ -108,7 +108,7 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
     let stages = [
         supervise("listen", stop.clone(), {
             let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop.clone());
-            move || listen(endpoint.clone(), CHANNELS, wakes.clone(), stop.clone())
+            move || listen(endpoint.clone(), wakes.clone(), stop.clone())
         }),
         supervise("evaluate", stop.clone(), {
             let (database, wakes, stop, pulse) =
@@ -163,12 +163,6 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
     tracing::info!("Stopped.");
     Ok(())
 }
-
-/// What wakes whom.
-const CHANNELS: &[(&str, fn(&Wakes) -> &Notify)] = &[
-    ("sicantik_notify_event", |w| &w.events),
-    ("sicantik_notify_config", |w| &w.configuration),
-];
 
 fn evaluator(
     database: &Database,

@@ -17,19 +17,10 @@ const PRESENCE: Duration = Duration::from_secs(60);
 const SET: &str = "select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint + $1::bigint)";
 
 /// What the hooks believe about us.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Wakefulness {
     awake_until: Option<Instant>,
     shown: Option<Instant>,
-}
-
-impl Default for Wakefulness {
-    fn default() -> Self {
-        Self {
-            awake_until: None,
-            shown: None,
-        }
-    }
 }
 
 impl Wakefulness {

@@ -11,19 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Endpoint;
 
-/// Keeps a connection that listens to `channels` and pokes `wake` at each notification, and once after each (re)connect,
+/// Keeps a connection that listens to [`CHANNELS`] and wakes at each notification, and once after each (re)connect,
 /// since something may have come while nobody listened. Ends when `stop` is cancelled.
-pub async fn listen(
-    endpoint: Endpoint,
-    channels: &'static [(&'static str, fn(&Wakes) -> &Notify)],
-    wakes: Arc<Wakes>,
-    stop: CancellationToken,
-) {
+pub async fn listen(endpoint: Endpoint, wakes: Arc<Wakes>, stop: CancellationToken) {
     let mut pause = Duration::from_millis(200);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            result = session(&endpoint, channels, &wakes) => {
+            result = session(&endpoint, &wakes) => {
                 if let Err(error) = result {
                     tracing::warn!(error, "The listening connection was lost; polling goes on.");
                 }
@@ -36,6 +31,9 @@ pub async fn listen(
     }
 }
 
+/// Channels, as the hooks and the triggers of the configuration use them.
+const CHANNELS: [&str; 2] = ["sicantik_notify_event", "sicantik_notify_config"];
+
 /// What a notification wakes.
 #[derive(Debug, Default)]
 pub struct Wakes {
@@ -47,17 +45,20 @@ pub struct Wakes {
     pub messages: Notify,
 }
 
-async fn session(
-    endpoint: &Endpoint,
-    channels: &[(&str, fn(&Wakes) -> &Notify)],
-    wakes: &Wakes,
-) -> Result<(), String> {
+impl Wakes {
+    fn of(&self, channel: &str) -> Option<&Notify> {
+        match channel {
+            "sicantik_notify_event" => Some(&self.events),
+            "sicantik_notify_config" => Some(&self.configuration),
+            _ => None,
+        }
+    }
+}
+
+async fn session(endpoint: &Endpoint, wakes: &Wakes) -> Result<(), String> {
     let (client, mut connection) = endpoint.connect_raw().await.map_err(|e| e.to_string())?;
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
-    let command: String = channels
-        .iter()
-        .map(|(name, _)| format!("listen {name};"))
-        .collect();
+    let command: String = CHANNELS.iter().map(|name| format!("listen {name};")).collect();
     // The connection is driven by the stream: both must run together.
     let subscribe = client.batch_execute(&command);
     tokio::pin!(subscribe);
@@ -67,14 +68,12 @@ async fn session(
             result = &mut subscribe, if !subscribed => {
                 result.map_err(|e| super::describe(&e))?;
                 subscribed = true;
-                for (_, wake) in channels {
-                    wake(wakes).notify_one();
-                }
+                CHANNELS.iter().filter_map(|name| wakes.of(name)).for_each(Notify::notify_one);
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(n))) => {
-                    if let Some((_, wake)) = channels.iter().find(|(name, _)| *name == n.channel()) {
-                        wake(wakes).notify_one();
+                    if let Some(wake) = wakes.of(n.channel()) {
+                        wake.notify_one();
                     }
                 }
                 Some(Ok(_)) => {}

@@ -148,7 +148,7 @@ impl Directory {
                 });
             match prepared {
                 Ok((phone, routes)) => routed.push(Prepared::new(message, phone, routes)),
-                Err(settlement) => settled.push(settlement),
+                Err(settlement) => settled.push(*settlement),
             }
         }
         Ok((routed, settled))
@@ -160,7 +160,7 @@ impl Directory {
         recipient: Recipient,
         message: &Claimed,
         key: &TemplateKey,
-    ) -> Result<Vec<RouteTo>, Settlement> {
+    ) -> Result<Vec<RouteTo>, Box<Settlement>> {
         let choice = dispatcher::choose(&Facts {
             now,
             recipient,
@@ -242,7 +242,7 @@ impl Directory {
 
 /// Nobody can send it. It waits while waiting may help (an account to be repaired, a provider to be set up); it fails where
 /// the message itself is at fault.
-fn no_route(message: &Claimed, choice: &Choice) -> Settlement {
+fn no_route(message: &Claimed, choice: &Choice) -> Box<Settlement> {
     let reasons: Vec<String> = choice
         .skipped
         .iter()
@@ -263,7 +263,7 @@ fn no_route(message: &Claimed, choice: &Choice) -> Settlement {
         .iter()
         .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
     if choice.must_wait() || !at_fault {
-        return Settlement {
+        return Box::new(Settlement {
             id: message.id,
             token: message.token,
             attempts: Vec::new(),
@@ -274,13 +274,13 @@ fn no_route(message: &Claimed, choice: &Choice) -> Settlement {
                 hold: false,
                 error,
             },
-        };
+        });
     }
     fail(message, error)
 }
 
-fn fail(message: &Claimed, error: String) -> Settlement {
-    Settlement {
+fn fail(message: &Claimed, error: String) -> Box<Settlement> {
+    Box::new(Settlement {
         id: message.id,
         token: message.token,
         attempts: Vec::new(),
@@ -293,7 +293,7 @@ fn fail(message: &Claimed, error: String) -> Settlement {
             template_key: None,
             took: Duration::ZERO,
         },
-    }
+    })
 }
 
 async fn load_templates(

@@ -260,7 +260,7 @@ impl Office {
             (
                 "Meta",
                 "meta",
-                10,
+                10_i32,
                 serde_json::json!({"base_url": gateway.meta_url(), "phone_number_id": Gateway::META_PHONE_ID,
                                    "waba_id": Gateway::META_WABA_ID}),
                 serde_json::json!({"token": Gateway::META_TOKEN}),
@@ -268,21 +268,21 @@ impl Office {
             (
                 "Fonnte",
                 "fonnte",
-                20,
+                20_i32,
                 serde_json::json!({"base_url": gateway.fonnte_url()}),
                 serde_json::json!({"token": Gateway::FONNTE_TOKEN}),
             ),
             (
                 "Watzap",
                 "watzap",
-                30,
+                30_i32,
                 serde_json::json!({"base_url": gateway.watzap_url()}),
                 serde_json::json!({"api_key": Gateway::WATZAP_API_KEY, "number_key": Gateway::WATZAP_NUMBER_KEY}),
             ),
         ];
         for (name, kind, sequence, settings, secrets) in &providers {
             admin
-                .execute(statement, &[name, kind, &(*sequence as i32), settings, secrets])
+                .execute(statement, &[name, kind, sequence, settings, secrets])
                 .await?;
         }
         for row in admin
