@@ -198,6 +198,7 @@ impl Trigger {
         let mut columns: BTreeSet<String> = self
             .domain
             .iter()
+            .flatten()
             .flat_map(|d| d.columns.iter().cloned())
             .collect();
         for plan in self
