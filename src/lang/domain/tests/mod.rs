@@ -4,6 +4,7 @@ use super::fixture::permit;
 use super::*;
 
 mod columns;
+mod expressions;
 mod whole;
 
 fn aliases() -> Aliases {
