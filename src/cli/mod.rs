@@ -4,6 +4,7 @@
 
 mod arm;
 mod demo;
+mod domain;
 mod hooks;
 mod migrate;
 mod run;
@@ -45,6 +46,8 @@ enum Command {
     Arm(arm::Args),
     /// What waits, what was sent, what needs a person
     Status(status::Args),
+    /// What a domain means: its SQL, and the records of the host that meet it; reads only
+    Domain(domain::Args),
     /// The whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -102,6 +105,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }
 }

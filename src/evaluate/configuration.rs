@@ -224,7 +224,11 @@ impl Trigger {
     }
 }
 
-async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
+/// Names in rules that were written against another model of the data.
+///
+/// # Errors
+/// The server's.
+pub async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
     let mut aliases = Aliases::default();
     for row in client
         .query(
@@ -295,6 +299,7 @@ fn compile_trigger(
     let condition = compile_condition(row, &model, aliases, noise)?;
     let domain = compile_domain(
         row.get("condition_domain"),
+        catalog,
         &model,
         aliases,
         condition != Condition::Other,
@@ -306,7 +311,7 @@ fn compile_trigger(
             id: RuleId(r.get("id")),
             code: r.get("code"),
             active: r.get("active"),
-            plan: compile_rule(r, &model, aliases),
+            plan: compile_rule(r, catalog, &model, aliases),
             template_key: r.get("template_key"),
             priority: r.get("priority"),
             delay_minutes: match r.get::<_, &str>("schedule_type") {
@@ -403,6 +408,7 @@ fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<Str
 
 fn compile_domain(
     text: Option<String>,
+    catalog: &Catalog,
     model: &Model,
     aliases: &Aliases,
     strict: bool,
@@ -410,7 +416,8 @@ fn compile_domain(
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else {
         return Ok(None);
     };
-    let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, BaseRow::image()));
+    let compiled =
+        domain::parse(&text).and_then(|d| domain::compile(&d, catalog, model, aliases, BaseRow::image()));
     match compiled {
         Ok(compiled) => Ok(Some(compiled)),
         // Schedules are not run yet, so their expressions need not be understood yet.
@@ -419,7 +426,7 @@ fn compile_domain(
     }
 }
 
-fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan, String> {
+fn compile_rule(row: &Row, catalog: &Catalog, model: &Model, aliases: &Aliases) -> Result<RulePlan, String> {
     let set = |name: &str| {
         row.get::<_, Option<&str>>(name)
             .is_some_and(|v| !v.trim().is_empty())
@@ -444,6 +451,6 @@ fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan,
         "official" => group("official_group")?,
         other => return Err(format!("recipient_type {other} is not supported by this version")),
     };
-    let domain = compile_domain(row.get("condition_domain"), model, aliases, true)?;
+    let domain = compile_domain(row.get("condition_domain"), catalog, model, aliases, true)?;
     Ok(RulePlan { domain, recipients })
 }

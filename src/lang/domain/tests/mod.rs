@@ -2,6 +2,7 @@
 
 use super::fixture::permit;
 use super::*;
+use crate::host::catalog::Catalog;
 
 mod columns;
 mod expressions;
@@ -18,7 +19,7 @@ fn aliases() -> Aliases {
 }
 
 fn compiled(text: &str, base: BaseRow) -> Result<Compiled, DomainError> {
-    compile(&parse(text)?, &permit(), &aliases(), base)
+    compile(&parse(text)?, &Catalog::default(), &permit(), &aliases(), base)
 }
 
 fn value(param: &Param) -> String {
