@@ -8,6 +8,7 @@ use crate::capture::hooks;
 use crate::capture::plan::publish;
 use crate::config::Config;
 use crate::evaluate::configuration::Configuration;
+use crate::host::grants;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -70,6 +71,11 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     tx.batch_execute("set local role sicantik_notify_owner").await?;
     publish(&tx, &configuration.plan()).await?;
     tx.commit().await?;
+    for statement in grants::grant_columns(&client, &configuration.tables()).await? {
+        eprintln!(
+            "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
+        );
+    }
     for problem in &configuration.problems {
         eprintln!("{}: {}\n    {}", problem.about, problem.summary, problem.remedy);
     }

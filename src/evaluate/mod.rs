@@ -8,6 +8,7 @@ pub mod batch;
 pub mod configuration;
 pub mod context;
 pub mod decision;
+pub mod question;
 pub mod recipients;
 pub mod trigger;
 

@@ -3,18 +3,29 @@
 use serde_json::{Value, json};
 use tokio_postgres::GenericClient;
 
+/// What [`facts`] reads: none of the secret columns, and only what every supported version has.
+pub const READS: &[(&str, &[&str])] = &[
+    (
+        "res_users",
+        &["id", "login", "partner_id", "company_id", "active"],
+    ),
+    (
+        "res_partner",
+        &["id", "name", "email", "lang", "tz", "commercial_partner_id"],
+    ),
+    ("res_groups_users_rel", &["gid", "uid"]),
+    ("res_company_users_rel", &["cid", "user_id"]),
+];
+
 /// What `user` is in a domain: `user.id`, `user.partner_id.id`, `user.groups_id.ids` and their like. `None` where the host
 /// has no such user or its users may not be read.
 ///
 /// # Errors
 /// The server's.
 pub async fn facts(client: &impl GenericClient, uid: i64) -> Result<Option<Value>, tokio_postgres::Error> {
-    let readable = "select coalesce(bool_and(has_table_privilege(to_regclass('public.' || t), 'select')), false) from unnest( \
-                    array['res_users', 'res_partner', 'res_groups_users_rel', 'res_company_users_rel']) t";
-    if !client.query_one(readable, &[]).await?.get::<_, bool>(0) {
+    if !readable(client).await? {
         return Ok(None);
     }
-    // Only columns that every supported version has, and none of the secret ones.
     let query = "select u.login, u.partner_id::bigint, u.company_id::bigint, p.commercial_partner_id::bigint, p.name, p.email, \
                  array(select gid::bigint from public.res_groups_users_rel where uid = u.id order by 1), \
                  array(select cid::bigint from public.res_company_users_rel where user_id = u.id order by 1), p.lang, p.tz, u.active \
@@ -39,4 +50,19 @@ pub async fn facts(client: &impl GenericClient, uid: i64) -> Result<Option<Value
         "commercial_partner_id": commercial, "company_id": one(row.get(2)),
         "company_ids": {"ids": row.get::<_, Vec<i64>>(7)}, "groups_id": groups, "group_ids": groups,
     })))
+}
+
+async fn readable(client: &impl GenericClient) -> Result<bool, tokio_postgres::Error> {
+    let query = "select coalesce(bool_and(has_column_privilege(to_regclass($1), c, 'select')), false) from unnest($2::text[]) c";
+    for (table, columns) in READS {
+        let name = format!("public.{table}");
+        if !client
+            .query_one(query, &[&name, columns])
+            .await?
+            .get::<_, bool>(0)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
