@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "domain/agreement.rs"]
+mod agreement;
 #[path = "domain/columns.rs"]
 mod columns;
+#[path = "domain/hostile.rs"]
+mod hostile;
 #[path = "domain/relations.rs"]
 mod relations;
 

@@ -13,6 +13,8 @@ use super::value::{Node, Value};
 use super::{MAX_ITEMS, MAX_NESTING};
 use crate::lang::python::{self, Clock, Failure, FailureKind, Program};
 
+const NO_FACTS: &str = "only `user.id` is known, the host's users cannot be read; `sicantik-notifyd hooks install`, run by a DBA, \
+                        grants what is needed";
 /// Most values in a computed domain, all lists together.
 const MAX_VALUES: usize = 4 * MAX_ITEMS;
 
@@ -242,7 +244,13 @@ impl Source {
             now: vars.now,
             tz: vars.tz,
         };
-        let value = python::run(program, clock, vars.names()).map_err(explain)?;
+        let value = python::run(program, clock, vars.names()).map_err(|failure| {
+            let blind = vars.user.is_none() && self.needs_user() && failure.kind == FailureKind::Name;
+            match explain(failure) {
+                error if blind => error.hint(NO_FACTS),
+                error => error,
+            }
+        })?;
         let mut reader = Reader {
             span: (0..self.text.len()).into(),
             left: MAX_VALUES,

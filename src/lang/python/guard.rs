@@ -374,17 +374,23 @@ impl<'a> Visitor<'a> for Guard<'_> {
     }
 }
 
-/// `a.b.c` of names only.
+/// `a.b.c` of names only; longer paths than we know of are none.
 fn dotted(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Name(name) if name.ctx.is_load() => Some(name.id.to_string()),
-        Expr::Attribute(attribute) => Some(format!(
-            "{}.{}",
-            dotted(&attribute.value)?,
-            attribute.attr.as_str()
-        )),
-        _ => None,
+    let (mut expr, mut steps) = (expr, Vec::new());
+    while let Expr::Attribute(attribute) = expr {
+        if steps.len() == 3 {
+            return None;
+        }
+        steps.push(attribute.attr.as_str());
+        expr = &attribute.value;
     }
+    let Expr::Name(name) = expr else { return None };
+    if !name.ctx.is_load() {
+        return None;
+    }
+    steps.push(name.id.as_str());
+    steps.reverse();
+    Some(steps.join("."))
 }
 
 /// The operator's sign in the gap between its operands, in which only brackets, blanks and comments are.
