@@ -90,13 +90,18 @@ async fn execute(cli: Cli) -> Outcome {
     if let Command::Demo(args) = cli.command {
         return demo::execute(args).await;
     }
-    let mut config = Config::load(cli.config.as_deref())?;
-    if let Some(url) = cli.database_url {
-        config.database.owner_url = Some(url.clone().into());
-        config.database.url = Some(url.into());
-    }
+    let (file, url) = (cli.config, cli.database_url);
+    let read = move || {
+        let mut config = Config::load(file.as_deref())?;
+        if let Some(url) = &url {
+            config.database.owner_url = Some(url.clone().into());
+            config.database.url = Some(url.clone().into());
+        }
+        Ok(config)
+    };
+    let config = read()?;
     match cli.command {
-        Command::Run => run::execute(config).await,
+        Command::Run => run::execute(config, read).await,
         Command::Migrate(args) => migrate::execute(&config, args).await,
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
