@@ -62,10 +62,12 @@ impl Evaluator {
         while !stop.is_cancelled() {
             self.pulse.beat();
             let (begun, verified_before) = (Instant::now(), verified);
-            let pause = match self
-                .round(&mut configuration, &mut wakefulness, &mut verified)
-                .await
-            {
+            let round = tokio::select! {
+                // Also in the middle of a statement that waits for a lock: what is not committed did not happen.
+                () = stop.cancelled() => return,
+                round = self.round(&mut configuration, &mut wakefulness, &mut verified) => round,
+            };
+            let pause = match round {
                 Ok(true) => continue,
                 // An empty look costs a tenth of a millisecond. Where it costs more (a slow server, a bloated table), look
                 // less often: for a hundredth of the time at most, but no rarer than ten times the interval.
