@@ -69,8 +69,8 @@ impl Evaluator {
             };
             let pause = match round {
                 Ok(true) => continue,
-                // An empty look costs a tenth of a millisecond. Where it costs more (a slow server, a bloated table), look
-                // less often: for a hundredth of the time at most, but no rarer than ten times the interval.
+                // An empty look costs a millisecond or two. Where it costs more (a slow server, a bloated table), look less
+                // often: for a tenth of the time at most, but no rarer than ten times the interval.
                 Ok(false) => {
                     let asked = Duration::from_millis(self.capture.poll_interval_ms);
                     let cost = if verified == verified_before {
@@ -78,7 +78,7 @@ impl Evaluator {
                     } else {
                         Duration::ZERO // this round also read the configuration
                     };
-                    (cost * 100).clamp(asked, asked * 10)
+                    (cost * 10).clamp(asked, asked * 10)
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "Evaluation failed; trying again.");
