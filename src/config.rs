@@ -25,7 +25,9 @@ pub const CREDENTIAL_URL: &str = "database-url";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read: {source}; check its place and rights, or name another with --config")]
+    #[error(
+        "the configuration file {path} cannot be read: {source}; check its place and rights, or name another with --config"
+    )]
     Read {
         /// Which.
         path: PathBuf,
@@ -212,7 +214,12 @@ impl Default for Config {
             // systemd separates several directories by colons; ours is the first.
             state_dir: std::env::var("STATE_DIRECTORY")
                 .ok()
-                .and_then(|dirs| dirs.split(':').next().filter(|d| !d.is_empty()).map(PathBuf::from))
+                .and_then(|dirs| {
+                    dirs.split(':')
+                        .next()
+                        .filter(|d| !d.is_empty())
+                        .map(PathBuf::from)
+                })
                 .unwrap_or_else(|| PathBuf::from("/var/lib/sicantik-notifyd")),
             name: None,
             capture: CaptureConfig::default(),

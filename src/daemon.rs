@@ -214,10 +214,14 @@ async fn serve(
         match reread() {
             Ok(new) if !new.same_as(config) => break End::Reload(Box::new(new)),
             Ok(_) => {
-                tracing::info!("Reloading: the file is as it was; reading the configuration in the database again.");
+                tracing::info!(
+                    "Reloading: the file is as it was; reading the configuration in the database again."
+                );
                 wakes.configuration.notify_one();
             }
-            Err(error) => tracing::error!(error = %error, "The new configuration is wrong; the old one stays."),
+            Err(error) => {
+                tracing::error!(error = %error, "The new configuration is wrong; the old one stays.")
+            }
         }
         manager::ready(&running);
     };

@@ -32,10 +32,10 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         std::io::stdin().read_line(&mut answer)?;
         if answer.trim() != endpoint.database() {
             return Err(format!(
-            "not armed: the name does not match; type {} to go on, or give --yes",
-            endpoint.database()
-        )
-        .into());
+                "not armed: the name does not match; type {} to go on, or give --yes",
+                endpoint.database()
+            )
+            .into());
         }
     }
     let label = gethostname::gethostname().to_string_lossy().into_owned();

@@ -53,7 +53,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 println!("hook of {} installed", script.table);
             }
             if scripts.is_empty() {
-                println!("No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger.");
+                println!(
+                    "No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger."
+                );
             }
             verify(&client).await
         }
@@ -72,8 +74,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 /// Brings `capture_plan` up to date with the configuration, as the daemon does. Gives the connection back.
 pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let tx = client.transaction().await?;
-    let configuration = Configuration::load(&tx).await?;
     tx.batch_execute("set local role sicantik_notify_owner").await?;
+    let configuration = Configuration::load(&tx).await?;
     publish(&tx, &configuration.plan()).await?;
     tx.commit().await?;
     for problem in &configuration.problems {

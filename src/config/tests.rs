@@ -89,11 +89,20 @@ fn a_lease_outlives_four_beats() {
 fn every_number_has_its_bounds_in_the_message() {
     for (text, key) in [
         ("[database]\npool_size = 1\n", "database.pool_size"),
-        ("[database]\nconnect_timeout_seconds = 0\n", "database.connect_timeout_seconds"),
+        (
+            "[database]\nconnect_timeout_seconds = 0\n",
+            "database.connect_timeout_seconds",
+        ),
         ("[capture]\npoll_interval_ms = 1\n", "capture.poll_interval_ms"),
-        ("[capture]\nverify_interval_seconds = 0\n", "capture.verify_interval_seconds"),
+        (
+            "[capture]\nverify_interval_seconds = 0\n",
+            "capture.verify_interval_seconds",
+        ),
         ("[evaluate]\nbatch_records = 0\n", "evaluate.batch_records"),
-        ("[evaluate]\nbatch_timeout_seconds = 61\n", "evaluate.batch_timeout_seconds"),
+        (
+            "[evaluate]\nbatch_timeout_seconds = 61\n",
+            "evaluate.batch_timeout_seconds",
+        ),
         ("[deliver]\nconcurrency = 0\n", "deliver.concurrency"),
         ("[deliver]\ncircuit_seconds = 0\n", "deliver.circuit_seconds"),
     ] {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::db::statements as sql;
 use crate::db::Database;
+use crate::db::statements as sql;
 use crate::host::permit::{Arming, Permit, ask};
 
 /// How often the permit is asked for the operator's eyes (claims ask each time).

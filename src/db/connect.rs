@@ -23,7 +23,9 @@ pub enum ConnectError {
     #[error("the database URL cannot be read: {0}")]
     Url(String),
     /// A CA file cannot be used.
-    #[error("the CA file {path} cannot be used: {reason}; it must hold certificates in PEM (`database.ca_file`, sslrootcert=)")]
+    #[error(
+        "the CA file {path} cannot be used: {reason}; it must hold certificates in PEM (`database.ca_file`, sslrootcert=)"
+    )]
     CaFile {
         /// Which file.
         path: PathBuf,

@@ -4,10 +4,15 @@
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-/// Tables that the owner's functions read (partner, groups, identity); some hold secrets, which the functions leave out.
+/// Tables that the owner's functions read (partner, groups, identity; some hold secrets, which the functions leave out), and
+/// the catalogue, from which a DBA without rights of his own on the host plans the hooks as the owner.
 const OWNER: &[&str] = &[
     "ir_config_parameter",
+    "ir_model",
     "ir_model_data",
+    "ir_model_fields",
+    "ir_model_fields_selection",
+    "ir_module_module",
     "res_groups",
     "res_groups_implied_rel",
     "res_groups_users_rel",
@@ -51,7 +56,9 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
             // A GRANT by somebody who may not grant is only a warning: look whether it worked.
             Ok(()) if held(client, &right).await? => {}
             Ok(()) => refused.push(right.grant),
-            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => refused.push(right.grant),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                refused.push(right.grant)
+            }
             Err(error) => return Err(error),
         }
     }

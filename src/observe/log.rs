@@ -3,6 +3,8 @@
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -34,8 +36,14 @@ pub fn init() {
     // A second call (tests) changes nothing.
     let _ = tracing_subscriber::registry()
         .with(filter)
-        .with(layer.with_filter(Repeats::default()))
+        .with(layer.with_filter(filter_fn(may_be_shown).and(Repeats::default())))
         .try_init();
+}
+
+/// At the debug level the driver prints the parameters of statements, which are numbers and messages of citizens: what
+/// libraries say below info is never shown, whatever the filter says.
+fn may_be_shown(meta: &Metadata<'_>) -> bool {
+    *meta.level() <= Level::INFO || meta.target().starts_with("sicantik_notifyd")
 }
 
 /// Whether this stream is the journal: `JOURNAL_STREAM` holds `device:inode` of the stream that systemd connected. The

@@ -68,12 +68,19 @@ async fn what_was_deleted_does_not_come_back_and_what_was_changed_stays() {
         let rows = column(&admin, &format!("select t::text from sicantik_notify.{table} t")).await;
         assert_eq!(rows, [""; 0], "{table}");
     }
-    assert_eq!(column(&admin, "select body from sicantik_notify.template").await, ["mine"]);
+    assert_eq!(
+        column(&admin, "select body from sicantik_notify.template").await,
+        ["mine"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_triggers_of_his_own_gets_none_of_ours() {
-    let plan = Plan { hooks: false, providers: false, ..Plan::default() };
+    let plan = Plan {
+        hooks: false,
+        providers: false,
+        ..Plan::default()
+    };
     let office = Office::open(program(), &plan).await.expect("an office");
     let admin = office.admin().await.expect("a connection");
     // As if the first migration had been one without defaults.
@@ -86,11 +93,20 @@ async fn who_has_triggers_of_his_own_gets_none_of_ours() {
         .await
         .expect("sets up");
     office.run(&["migrate", "--no-defaults"]).await.expect("migrates");
-    assert_eq!(column(&admin, "select code from sicantik_notify.rule").await, [""; 0]);
+    assert_eq!(
+        column(&admin, "select code from sicantik_notify.rule").await,
+        [""; 0]
+    );
     office.run(&["migrate"]).await.expect("migrates");
-    assert_eq!(column(&admin, "select code from sicantik_notify.trigger").await, ["mine"]);
+    assert_eq!(
+        column(&admin, "select code from sicantik_notify.trigger").await,
+        ["mine"]
+    );
     // The default rules need the default triggers.
-    assert_eq!(column(&admin, "select code from sicantik_notify.rule").await, [""; 0]);
+    assert_eq!(
+        column(&admin, "select code from sicantik_notify.rule").await,
+        [""; 0]
+    );
 }
 
 /// A record of the host, as a hook carries it.
@@ -110,7 +126,11 @@ async fn record(client: &Client, table: &str, condition: &str) -> Map<String, Va
 async fn every_shipped_template_renders_for_a_permit_and_for_a_document() {
     let office = office().await;
     let admin = office.admin().await.expect("a connection");
-    let keys = column(&admin, "select template_key from sicantik_notify.template order by 1").await;
+    let keys = column(
+        &admin,
+        "select template_key from sicantik_notify.template order by 1",
+    )
+    .await;
     for key in [
         "permit_ready",
         "document_pending",
@@ -148,15 +168,24 @@ async fn every_shipped_template_renders_for_a_permit_and_for_a_document() {
         };
         let context = default_context(&subject, "Budi", &values, now);
         for row in admin
-            .query("select template_key, body, parameters from sicantik_notify.template", &[])
+            .query(
+                "select template_key, body, parameters from sicantik_notify.template",
+                &[],
+            )
             .await
             .expect("templates")
         {
-            let (key, mut text, parameters): (String, String, Vec<String>) = (row.get(0), row.get(1), row.get(2));
+            let (key, mut text, parameters): (String, String, Vec<String>) =
+                (row.get(0), row.get(1), row.get(2));
             for name in &parameters {
                 let placeholder = format!("{{{{{name}}}}}");
-                assert!(text.contains(&placeholder), "{key} lists {name} and does not use it");
-                let value = context.get(name).unwrap_or_else(|| panic!("{key}: no value for {name}"));
+                assert!(
+                    text.contains(&placeholder),
+                    "{key} lists {name} and does not use it"
+                );
+                let value = context
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{key}: no value for {name}"));
                 let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 assert!(!value.is_null(), "{key}: {name} is null");
                 text = text.replace(&placeholder, &shown);

@@ -17,16 +17,15 @@ pub fn program() -> &'static Path {
 }
 
 pub async fn office() -> Office {
-    Office::open(program(), &Plan::default()).await.expect("an office")
+    Office::open(program(), &Plan::default())
+        .await
+        .expect("an office")
 }
 
 /// A server with the host's tables and nothing of ours.
 pub async fn bare_host(cluster: &Cluster) {
     use sicantik_notifyd::testkit::host::{Options, Profile, install};
-    cluster
-        .create_database(DATABASE, None)
-        .await
-        .expect("a database");
+    cluster.create_database(DATABASE, None).await.expect("a database");
     let admin = cluster.connect(DATABASE).await.expect("a connection");
     install(&admin, Profile::Odoo18_0, &Options::default())
         .await
@@ -58,7 +57,11 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// Exit code and everything printed.
 pub async fn output(mut command: Command) -> (i32, String) {
-    let Output { status, stdout, stderr } = tokio::time::timeout(PATIENCE, command.output())
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = tokio::time::timeout(PATIENCE, command.output())
         .await
         .expect("ends")
         .expect("runs");
@@ -113,7 +116,9 @@ impl Process {
 
     pub async fn ended(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.unwrap_or_else(|_| panic!("still runs:\n{}", self.log())).expect("ends")
+        ended
+            .unwrap_or_else(|_| panic!("still runs:\n{}", self.log()))
+            .expect("ends")
     }
 
     /// Waits until a text stands in the log.

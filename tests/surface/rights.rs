@@ -31,7 +31,10 @@ async fn person(office: &Office, admin: &Client, name: &str, role: &str) -> Clie
 
 async fn may(client: &Client, statements: &[&str]) {
     for statement in statements {
-        if let Err(error) = client.batch_execute(&format!("begin; {statement}; rollback")).await {
+        if let Err(error) = client
+            .batch_execute(&format!("begin; {statement}; rollback"))
+            .await
+        {
             panic!("{statement}: {}", sicantik_notifyd::db::describe(&error));
         }
     }

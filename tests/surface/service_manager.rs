@@ -81,7 +81,10 @@ async fn the_watchdog_is_fed_only_while_every_stage_makes_progress() {
         .await
         .expect("locks");
     let fed = manager.until("STATUS=stage evaluate is stuck", &daemon).await;
-    assert!(fed.iter().any(|m| m.contains("WATCHDOG=1")), "fed until then: {fed:?}");
+    assert!(
+        fed.iter().any(|m| m.contains("WATCHDOG=1")),
+        "fed until then: {fed:?}"
+    );
     // Six times the interval in which it would be fed.
     assert_eq!(manager.within(Duration::from_millis(1200)).await, None);
     daemon.logged("Stage evaluate has been stuck").await;
@@ -134,7 +137,11 @@ async fn a_server_that_goes_away_is_reported_once_and_found_again() {
     office.cluster.restart().await.expect("starts");
     daemon.logged("The heartbeat is back").await;
     daemon.logged("Listening again").await;
-    let lines = daemon.log().lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).count();
+    let lines = daemon
+        .log()
+        .lines()
+        .filter(|l| l.contains("WARN") || l.contains("ERROR"))
+        .count();
     assert!(lines < 20, "{lines} lines:\n{}", daemon.log());
 
     // And it works again.

@@ -66,7 +66,10 @@ impl Server {
     }
 
     fn url(&self, host: &str, rest: &str) -> String {
-        format!("postgres://postgres@{host}:{}/postgres{rest}", self.cluster.port())
+        format!(
+            "postgres://postgres@{host}:{}/postgres{rest}",
+            self.cluster.port()
+        )
     }
 }
 
@@ -95,7 +98,12 @@ async fn the_right_ca_and_name_connect_and_nothing_else_does() {
     let ca = server.ca_file(&ours);
 
     // Each way to name the CA, each mode; TLS is the default over TCP.
-    for rest in ["", "?sslmode=require", "?sslmode=verify-ca", "?sslmode=verify-full"] {
+    for rest in [
+        "",
+        "?sslmode=require",
+        "?sslmode=verify-ca",
+        "?sslmode=verify-full",
+    ] {
         let endpoint = Endpoint::parse(&server.url("localhost", rest), Some(&ca)).expect("parses");
         assert!(encrypted(&endpoint).await, "{rest}");
     }
@@ -175,7 +183,9 @@ fn a_ca_file_that_holds_no_certificate_is_named() {
     let file = folder.path().join("empty.pem");
     std::fs::write(&file, "").expect("a file");
     for path in [file, folder.path().join("absent.pem")] {
-        let error = Endpoint::parse("host=h user=u", Some(&path)).expect_err("refused").to_string();
+        let error = Endpoint::parse("host=h user=u", Some(&path))
+            .expect_err("refused")
+            .to_string();
         assert!(
             error.contains(path.to_str().expect("a name")) && error.contains("database.ca_file"),
             "{error}"
