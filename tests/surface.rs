@@ -1,5 +1,6 @@
 //! The daemon's surface: what systemd, the journal, the DBA and the operator see. Real processes, a real PostgreSQL.
 
+#![allow(clippy::expect_used)] // the helpers are tests, too
 #[path = "surface/harness.rs"]
 mod harness;
 
