@@ -90,6 +90,7 @@ pub async fn evaluate(
     decision::store(&tx, &decisions).await?;
     delete(&tx, &rows).await?;
     tx.commit().await?;
+    decision::announce(&decisions);
     Ok(Round::Done(Summary {
         events: rows.len(),
         changes: changes.len(),
