@@ -1,5 +1,7 @@
 //! Evaluation against a real server: what becomes of a change, and why.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::time::Duration;
 
