@@ -4,7 +4,9 @@
 //! a rule that fails sets aside only its own events; a batch that fails as a whole is tried record by record, and the
 //! record that cannot be evaluated is set aside (P10).
 
+mod apply;
 pub mod batch;
+mod conditions;
 pub mod configuration;
 pub mod context;
 pub mod decision;
@@ -135,15 +137,23 @@ impl Evaluator {
         }
         match round? {
             Round::Done(done) => {
-                tracing::info!(
-                    EVENTS = done.events,
-                    MESSAGES = done.messages,
-                    SET_ASIDE = done.set_aside,
-                    "Evaluated {} changes: {} messages enqueued, {} set aside.",
-                    done.changes,
-                    done.messages,
-                    done.set_aside
-                );
+                if done.messages + done.set_aside > 0 {
+                    tracing::info!(
+                        EVENTS = done.events,
+                        MESSAGES = done.messages,
+                        SET_ASIDE = done.set_aside,
+                        "Evaluated {} changes: {} messages enqueued, {} set aside.",
+                        done.changes,
+                        done.messages,
+                        done.set_aside
+                    );
+                } else {
+                    tracing::debug!(
+                        EVENTS = done.events,
+                        "Evaluated {} changes; nobody is told.",
+                        done.changes
+                    );
+                }
                 if done.messages > 0 {
                     self.wakes.messages.notify_one();
                 }
@@ -193,6 +203,7 @@ impl Evaluator {
         let tx = client.transaction().await?;
         let published = plan::publish(&tx, &configuration.plan()).await?;
         report(&tx, &configuration).await?;
+        tx.execute(sql::EVENT_RECONSIDER.sql, &[]).await?;
         tx.commit().await?;
         for model in &published {
             tracing::info!(MODEL = model.as_str(), "Published the hook of {model}.");
