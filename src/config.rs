@@ -72,7 +72,7 @@ pub struct DatabaseConfig {
     pub owner_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Connections, besides one for LISTEN. Default 6.
+    /// Connections, besides one for LISTEN and one for the sign of life. Default 6.
     pub pool_size: PoolSize,
 }
 

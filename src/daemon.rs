@@ -23,6 +23,7 @@ use crate::deliver::provider::{Client, ClientError, Timeouts};
 use crate::evaluate::Evaluator;
 use crate::host::permit::{self, Arming, PermitError};
 use crate::observe::pulse::Pulse;
+use crate::queue::holding::Holding;
 use heartbeat::Heartbeat;
 
 /// A stage that has not begun a round for this long is stuck: the watchdog is not fed any more. Longer than the longest
@@ -98,7 +99,15 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
 
     let database = endpoint.pool(config.database.pool_size.0)?;
     let wakes = Arc::new(Wakes::default());
-    let heartbeat = Heartbeat::register(&database, &config, &name, arming.clone()).await?;
+    let holding = Holding::default();
+    let heartbeat = Heartbeat::register(
+        &endpoint.pool(1)?,
+        &config,
+        &name,
+        arming.clone(),
+        holding.clone(),
+    )
+    .await?;
     let instance = heartbeat.instance();
     // Stops last: as long as it beats, nobody takes over what is still being finished.
     let heart_stop = CancellationToken::new();
@@ -127,6 +136,7 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
                     arming: arming.clone(),
                     instance,
                     client: http.clone(),
+                    holding: holding.clone(),
                     pulse: pulse.clone(),
                 }
                 .run(stop.clone())

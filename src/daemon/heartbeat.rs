@@ -9,11 +9,13 @@ use crate::config::Config;
 use crate::db::statements as sql;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::{Arming, Permit, ask};
+use crate::queue::holding::Holding;
 
 /// How often the permit is asked for the operator's eyes (claims ask each time).
 const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The heart of this instance.
+/// The heart of this instance. `database` is its own connection: when the stages are waiting for theirs, others must not
+/// take this instance for dead.
 pub struct Heartbeat {
     database: Database,
     arming: Arming,
@@ -22,6 +24,7 @@ pub struct Heartbeat {
     beat: Duration,
     lease: Duration,
     enabled: bool,
+    holding: Holding,
 }
 
 impl Heartbeat {
@@ -34,6 +37,7 @@ impl Heartbeat {
         config: &Config,
         name: &str,
         arming: Arming,
+        holding: Holding,
     ) -> Result<Self, super::DaemonError> {
         let client = database.get().await?;
         let row = client
@@ -50,6 +54,7 @@ impl Heartbeat {
             beat: Duration::from_millis(config.deliver.heartbeat_ms),
             lease: Duration::from_secs(config.deliver.lease_seconds),
             enabled: config.deliver.enabled,
+            holding,
         })
     }
 
@@ -88,7 +93,14 @@ impl Heartbeat {
             .as_ref()
             .is_none_or(|(at, _)| at.elapsed() > PERMIT_INTERVAL)
         {
-            let now = ask(&client, &self.arming).await?;
+            // A refusal to answer is an answer, and no reason to stop beating.
+            let now = match ask(&client, &self.arming).await {
+                Err(error) if error.as_db_error().is_some() => Permit {
+                    allowed: false,
+                    reason: format!("the permit cannot be asked: {}", crate::db::describe(&error)),
+                },
+                other => other?,
+            };
             let before = permit.replace((Instant::now(), now.clone()));
             if before.is_none_or(|(_, b)| b != now) && !now.allowed {
                 tracing::error!("This daemon does not send: {}.", now.reason);
@@ -103,7 +115,13 @@ impl Heartbeat {
         let alive: bool = client
             .query_one(
                 &statement,
-                &[&self.instance, &self.lease.as_secs_f64(), &delivering, &note],
+                &[
+                    &self.instance,
+                    &self.lease.as_secs_f64(),
+                    &delivering,
+                    &note,
+                    &self.holding.tokens(),
+                ],
             )
             .await?
             .get(0);
