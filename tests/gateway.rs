@@ -8,6 +8,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sicantik_notifyd::testkit::gateway::meta::{Button, Header, Health, PairRate};
 use sicantik_notifyd::testkit::gateway::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TO: &str = "6281200000001";
 const SOON: Duration = Duration::from_secs(10);
@@ -872,6 +873,23 @@ async fn a_cut_after_accept_leaves_the_client_in_doubt_and_the_message_in_the_le
 }
 
 #[tokio::test]
+async fn a_cut_is_a_reset_and_not_an_orderly_end() {
+    let bench = bench().await;
+    let address = bench.gateway.url().strip_prefix("http://").unwrap();
+    for behaviour in [Behaviour::CutBeforeRead, Behaviour::CutAfterAccept] {
+        bench.gateway.script(Provider::Watzap).push(behaviour);
+        let body = watzap_message().to_string();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = "POST /watzap/v1/send_message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json";
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let error = stream.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    assert_eq!(bench.gateway.count(), 1);
+}
+
+#[tokio::test]
 async fn a_cut_before_read_accepts_nothing() {
     let bench = bench().await;
     let script = bench.gateway.script(Provider::Meta);
@@ -994,9 +1012,11 @@ async fn a_provider_goes_on_when_its_client_has_died() {
     hold.arrived().await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
+    // A round trip, in which the server notices that the other connection has ended.
+    ok(bench.watzap_send()).await;
     hold.release();
-    let accepted = bench.gateway.wait_for_accepted(1, SOON).await.unwrap();
-    assert_eq!(accepted.len(), 1);
+    let accepted = bench.gateway.wait_for_accepted(2, SOON).await.unwrap();
+    assert_eq!(accepted[1].provider, Provider::Meta);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod hooks;
 mod migrate;
 mod run;
 mod status;
+mod table;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -331,13 +331,14 @@ impl<'a> Batch<'a> {
         if fired.is_empty() {
             return Ok(());
         }
-        let met = match self
-            .guarded(trigger.domain.as_ref(), &trigger.model, &fired)
-            .await?
-        {
+        let met = match &trigger.domain {
+            Ok(domain) => self.guarded(domain.as_ref(), &trigger.model, &fired).await?,
+            Err(error) => Err(error.clone()),
+        };
+        let met = match met {
             Ok(met) => met,
             Err(error) => {
-                let error = format!("trigger {}: condition_domain: {error}", trigger.code);
+                let error = format!("trigger {}: {error}", trigger.code);
                 for s in &fired {
                     self.set_aside(s.change, trigger, None, &error);
                 }

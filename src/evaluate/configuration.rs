@@ -26,8 +26,8 @@ pub struct Trigger {
     pub model: Arc<Model>,
     /// Which changes.
     pub condition: Condition,
-    /// Which records.
-    pub domain: Option<Compiled>,
+    /// Which records; or why that cannot be said: then it still captures, and its events are set aside.
+    pub domain: Result<Option<Compiled>, String>,
     /// Its rules, in order; inactive ones too, so that silence can be explained.
     pub rules: Vec<Rule>,
 }
@@ -136,6 +136,11 @@ impl Configuration {
             let code: String = row.get("code");
             match compile_trigger(&row, &rules, &catalog, &aliases, &noise) {
                 Ok(trigger) => {
+                    problems.extend(trigger.domain.as_ref().err().map(|error| ConfigProblem {
+                        about: format!("trigger {code}"),
+                        summary: error.clone(),
+                        remedy: "correct the trigger; its events are set aside until then".into(),
+                    }));
                     problems.extend(trigger.rules.iter().filter(|r| r.active).filter_map(|rule| {
                         rule.plan.as_ref().err().map(|error| ConfigProblem {
                             about: format!("rule {}", rule.code),
@@ -193,6 +198,7 @@ impl Trigger {
         let mut columns: BTreeSet<String> = self
             .domain
             .iter()
+            .flatten()
             .flat_map(|d| d.columns.iter().cloned())
             .collect();
         for plan in self
@@ -292,7 +298,7 @@ fn compile_trigger(
         &model,
         aliases,
         condition != Condition::Other,
-    )?;
+    );
     let rules = rules
         .iter()
         .filter(|r| r.get::<_, &str>("trigger") == code)

@@ -122,15 +122,23 @@ impl Evaluator {
         }
         match round? {
             Round::Done(done) => {
-                tracing::info!(
-                    EVENTS = done.events,
-                    MESSAGES = done.messages,
-                    SET_ASIDE = done.set_aside,
-                    "Evaluated {} changes: {} messages enqueued, {} set aside.",
-                    done.changes,
-                    done.messages,
-                    done.set_aside
-                );
+                if done.messages + done.set_aside > 0 {
+                    tracing::info!(
+                        EVENTS = done.events,
+                        MESSAGES = done.messages,
+                        SET_ASIDE = done.set_aside,
+                        "Evaluated {} changes: {} messages enqueued, {} set aside.",
+                        done.changes,
+                        done.messages,
+                        done.set_aside
+                    );
+                } else {
+                    tracing::debug!(
+                        EVENTS = done.events,
+                        "Evaluated {} changes; nobody is told.",
+                        done.changes
+                    );
+                }
                 if done.messages > 0 {
                     self.wakes.messages.notify_one();
                 }

@@ -28,7 +28,7 @@ pub async fn generate(client: &Client, volume: &Volume, seed: u32) -> Result<(),
         .replace("{seed}", &seed.to_string());
     client
         .batch_execute(&format!(
-            "begin; set local role {OWNER}; set local search_path = public, pg_temp"
+            "begin; set local role {OWNER}; set local search_path = public, pg_temp; set local jit = off"
         ))
         .await?;
     let done = async {

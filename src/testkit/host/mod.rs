@@ -153,7 +153,7 @@ pub async fn install(client: &Client, profile: Profile, options: &Options) -> Re
     };
     client
         .batch_execute(&format!(
-            "begin; set local role {OWNER}; set local search_path = public, pg_temp"
+            "begin; set local role {OWNER}; set local search_path = public, pg_temp; set local jit = off"
         ))
         .await?;
     let done = async {

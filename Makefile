@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh Debian machine with a Rust toolchain: `make demo` and `make test`.
+CARGO ?= cargo
+# cargo-nextest runs each test in a process of its own and is quicker; cargo's own runner does as well.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: demo test lint doc-test build release clean
+
+demo: postgres
+	$(CARGO) build --locked --quiet
+	$(CARGO) run --locked --quiet -- demo
+
+# Formatting, lints, doc tests, tests. The last lines are the test runner's own.
+test: postgres lint doc-test
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked --no-fail-fast
+else
+	$(CARGO) test --locked --all-targets --no-fail-fast
+endif
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc-test:
+	$(CARGO) test --locked --doc --quiet
+
+build:
+	$(CARGO) build --locked
+
+release:
+	$(CARGO) build --locked --release
+
+.PHONY: postgres
+# Finds a PostgreSQL server, or installs one: Debian's package as root, else a wheel into .postgres/.
+postgres:
+	@scripts/ensure-postgres.sh >/dev/null
+
+clean:
+	$(CARGO) clean
