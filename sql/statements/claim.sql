@@ -7,23 +7,31 @@
 -- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
 with permit as materialized (
     select p.allowed from sicantik_notify.delivery_permit($1::text) p
-), candidate as materialized (
+), look as materialized (
     select q.id, q.phone, q.priority, q.scheduled_at
     from sicantik_notify.queue q
     where q.state = 'pending' and q.ready
       and (select p.allowed from permit p)
       and not exists (select from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone)
     order by q.priority desc, q.scheduled_at, q.id
+    limit 2 * $3::bigint
+), head as materialized (
+    -- Before anything is locked: where another claim holds a recipient's first message, the second one is not taken instead.
+    select distinct on (l.phone) l.id, l.priority, l.scheduled_at
+    from look l
+    order by l.phone, l.priority desc, l.scheduled_at, l.id
+), locked as materialized (
+    select q.id, q.phone
+    from head h
+    join sicantik_notify.queue q on q.id = h.id
+    where q.state = 'pending' and q.ready
+    order by h.priority desc, h.scheduled_at, h.id
     limit $3::bigint
     for update of q skip locked
-), first as materialized (
-    select distinct on (c.phone) c.id, c.phone
-    from candidate c
-    order by c.phone, c.priority desc, c.scheduled_at, c.id
 ), mine as materialized (
-    select f.id
-    from first f
-    where pg_try_advisory_xact_lock(1936286068, hashtext(f.phone))
+    select l.id
+    from locked l
+    where pg_try_advisory_xact_lock(1936286068, hashtext(l.phone))
 )
 update sicantik_notify.queue q
 set state = 'processing', ready = false, claim_token = nextval('sicantik_notify.claim_token_seq'), claimed_by = $2::bigint,
