@@ -3,7 +3,6 @@
 
 mod desk;
 
-
 use desk::{Desk, PATIENCE, QUICK, desk};
 use sicantik_notifyd::testkit::gateway::{Behaviour, HoldPoint, Provider};
 

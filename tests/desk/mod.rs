@@ -51,8 +51,12 @@ impl Desk {
         self.admin.batch_execute(sql).await.unwrap();
     }
 
-    /// Waits for a query's boolean.
+    /// Waits for a query's boolean; no row is false.
     pub async fn until(&self, query: &str) {
+        let query = &match query.starts_with("with") {
+            true => query.to_owned(),
+            false => format!("select coalesce(({query}), false)"),
+        };
         if let Err(error) = self.office.until(&self.admin, query).await {
             panic!("{error}\n{}", self.state().await);
         }
@@ -141,7 +145,7 @@ impl Desk {
             let rows = self
                 .admin
                 .query(
-                    &format!("select to_jsonb(t.*)::text from sicantik_notify.{table} t limit 30"),
+                    &format!("select to_jsonb(t.*)::text from sicantik_notify.{table} t limit 6"),
                     &[],
                 )
                 .await;
