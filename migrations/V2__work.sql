@@ -137,7 +137,6 @@ create table sicantik_notify.queue (
 create index queue_ready_idx on sicantik_notify.queue (priority desc, scheduled_at, id) where state = 'pending' and ready;
 create index queue_not_due_idx on sicantik_notify.queue (scheduled_at)
     where state = 'pending' and not ready and waiting_for is distinct from 'rule_inactive';
--- With waiting_for, so that looking every second for what must be parked does not read what is parked already.
 create index queue_rule_idx on sicantik_notify.queue (rule_id, waiting_for) where state = 'pending';
 create index queue_no_provider_idx on sicantik_notify.queue (id) where state = 'pending' and waiting_for = 'provider';
 -- One message in flight per recipient, over all instances.

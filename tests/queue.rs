@@ -25,21 +25,38 @@ async fn fill(desk: &Desk, rows: u32, rule: &str, columns: &str, values: &str) {
 const ACTIVE: &str = "notify_permit_approved";
 const INACTIVE: &str = "notify_permit_expiring";
 
-/// Runs a statement as the runtime role and takes it back: how many rows it gave, and how many pages it touched.
-async fn pages(client: &Client, text: &str) -> (usize, i64) {
-    client.batch_execute("begin").await.unwrap();
-    // Once for the caches of the session.
-    client.simple_query(text).await.unwrap();
-    client.batch_execute("rollback; begin").await.unwrap();
-    let explained = client
-        .query(&format!("explain (analyze, buffers, format json) {text}"), &[])
-        .await
-        .unwrap();
-    client.batch_execute("rollback").await.unwrap();
-    let plan: Value = explained[0].get(0);
-    let top = &plan[0]["Plan"];
-    let touched = top["Shared Hit Blocks"].as_i64().unwrap() + top["Shared Read Blocks"].as_i64().unwrap();
-    (top["Actual Rows"].as_f64().unwrap() as usize, touched)
+/// Runs a statement as the runtime role, prepared as the daemon does, and takes it back: how many rows it gave, and how many
+/// pages it touched. With the plan for these values and with the one for any values.
+async fn pages(client: &Client, text: &str, values: &str) -> (usize, i64) {
+    let (mut rows, mut touched) = (0, 0);
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        client
+            .batch_execute(&format!(
+                "deallocate all; prepare it as {text}; set plan_cache_mode = {mode}; begin"
+            ))
+            .await
+            .unwrap();
+        // Once for the caches of the session.
+        client
+            .simple_query(&format!("execute it({values})"))
+            .await
+            .unwrap();
+        client.batch_execute("rollback; begin").await.unwrap();
+        let explain = format!("explain (analyze, buffers, format json) execute it({values})");
+        let mut plan = String::new();
+        for message in client.simple_query(&explain).await.unwrap() {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+                plan.push_str(row.get(0).unwrap());
+            }
+        }
+        client.batch_execute("rollback").await.unwrap();
+        let plan: Value = serde_json::from_str(&plan).unwrap();
+        let top = &plan[0]["Plan"];
+        rows = top["Actual Rows"].as_f64().unwrap() as usize;
+        touched = touched
+            .max(top["Shared Hit Blocks"].as_i64().unwrap() + top["Shared Read Blocks"].as_i64().unwrap());
+    }
+    (rows, touched)
 }
 
 /// The hash that the first daemon armed itself with.
@@ -57,13 +74,7 @@ async fn a_claim_does_not_read_what_is_not_due_nor_what_is_parked() {
     let desk = desk().await;
     let hash = armed(&desk).await;
     let client = desk.office.connect_as(RUNTIME).await.unwrap();
-    let claim = sql::CLAIM
-        .sql
-        .replace("$1::text", &format!("'{hash}'"))
-        .replace("$2::bigint", "1")
-        .replace("$3::bigint", "100")
-        .replace("$4::double precision", "60");
-    let thousand = |statement: &str| statement.replace("$1::bigint", "1000");
+    let claim = format!("'{hash}', 1, 100, 60");
     fill(
         &desk,
         200_000,
@@ -84,27 +95,29 @@ async fn a_claim_does_not_read_what_is_not_due_nor_what_is_parked() {
     // With statistics and without.
     for analyze in ["select 1", "analyze sicantik_notify.queue"] {
         desk.sql(analyze).await;
-        let (none, touched) = pages(&client, &claim).await;
+        let (none, touched) = pages(&client, sql::CLAIM.sql, &claim).await;
         assert_eq!(none, 0);
         assert!(touched < 60, "a claim that finds nothing touches {touched} pages");
         // The sweeps of every second read none of it either.
-        for statement in [sql::PROMOTE.sql, sql::PARK_INACTIVE.sql, sql::RETRY_PROVIDER.sql] {
-            let (_, touched) = pages(&client, &thousand(statement)).await;
-            let first = statement.lines().next().unwrap();
-            if touched >= 100 {
-                let plan = client
-                    .query(&format!("explain {}", thousand(statement)), &[])
-                    .await
-                    .unwrap();
-                let plan: Vec<String> = plan.iter().map(|r| r.get(0)).collect();
-                panic!("{touched} pages: {first}\n{}", plan.join("\n"));
-            }
+        for (statement, values) in [
+            (sql::PROMOTE, "1000"),
+            (sql::RECOVER, "1, 1000, 1, '{}'"),
+            (sql::EXTEND_LEASES, "1, 60, true, null, '{}'"),
+            (sql::ATTEMPT_ORPHANS, ""),
+        ] {
+            let values = if values.is_empty() { "1" } else { values };
+            let text = match statement.sql.contains("$1") {
+                true => statement.sql.to_owned(),
+                false => format!("{} and $1::integer = 1", statement.sql),
+            };
+            let (_, touched) = pages(&client, &text, values).await;
+            assert!(touched < 60, "{}: {touched} pages", statement.name);
         }
     }
     for i in 0..50 {
         desk.message(&format!("+62813000000{i:02}")).await;
     }
-    let (taken, touched) = pages(&client, &claim).await;
+    let (taken, touched) = pages(&client, sql::CLAIM.sql, &claim).await;
     assert_eq!(taken, 50);
     // Each message costs its row, and its places in the indexes that its new state touches.
     assert!(touched < 60 + 50 * 30, "a claim of 50 touches {touched} pages");

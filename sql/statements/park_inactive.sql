@@ -1,6 +1,6 @@
 -- Takes messages of inactive rules out of the claim's index, and brings those of active rules back. The rule's trigger does
--- both at once; this catches what was enqueued, settled or parked while the rule was being switched.
--- Index: queue_rule_idx. SKIP LOCKED: it never waits for a claim, another daemon, or the rule's trigger.
+-- both at once; this catches what was enqueued, settled or parked while the rule was being switched, and is run for some
+-- seconds after the configuration has changed only: it may read the whole queue. SKIP LOCKED: it never waits for a claim, another daemon, or the rule's trigger.
 -- $1 how many of each rule
 with wrong as materialized (
     select w.id, false as active

@@ -28,7 +28,7 @@ use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
-use crate::queue::claim::{Claimed, claim, hand_back, promote, retry_provider};
+use crate::queue::claim::{Claimed, claim, hand_back, park, promote, retry_provider};
 use crate::queue::holding::Holding;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
@@ -42,6 +42,10 @@ pub const GRACE: Duration = Duration::from_secs(7);
 const GIVE_BACK: Duration = Duration::from_millis(1500);
 /// How often what became due is looked for, and what dead instances left.
 const HOUSEKEEPING: Duration = Duration::from_millis(1000);
+
+/// How long after a change of the configuration messages are looked for that were parked or enqueued under the old one:
+/// longer than any evaluation or claim that saw it.
+const AFTERMATH: Duration = Duration::from_secs(90);
 
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,7 @@ struct Work {
     health: Health,
     kept_house: Option<Instant>,
     configuration: Option<i64>,
+    changed: Instant,
 }
 
 impl Deliverer {
@@ -99,6 +104,7 @@ impl Deliverer {
             health: Health::default(),
             kept_house: None,
             configuration: None,
+            changed: Instant::now(),
         };
         while !stop.is_cancelled() {
             self.pulse.beat();
@@ -178,6 +184,10 @@ impl Deliverer {
         if work.configuration != Some(version) {
             retry_provider(&client).await?;
             work.configuration = Some(version);
+            work.changed = Instant::now();
+        }
+        if work.changed.elapsed() < AFTERMATH {
+            park(&client).await?;
         }
         promote(&client).await?;
         Ok(())

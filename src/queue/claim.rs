@@ -143,13 +143,11 @@ pub async fn hand_back(
     Ok(client.query(sql::HAND_BACK.sql, &[&ids, &tokens]).await?.len() as u64)
 }
 
-/// Makes due what has become due, and parks what belongs to an inactive rule. Returns how many became due.
+/// Makes due what has become due. Returns how many.
 ///
 /// # Errors
 /// The server's.
 pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
-    let statement = client.prepare_cached(sql::PARK_INACTIVE.sql).await?;
-    client.execute(&statement, &[&PROMOTE_BATCH]).await?;
     let statement = client.prepare_cached(sql::PROMOTE.sql).await?;
     let mut promoted = 0;
     for _ in 0..10 {
@@ -160,6 +158,15 @@ pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_po
         }
     }
     Ok(promoted)
+}
+
+/// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment.
+///
+/// # Errors
+/// The server's.
+pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
+    while client.execute(sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH]).await? > 0 {}
+    Ok(())
 }
 
 /// Lets messages that wait for a provider try again at once. Returns how many.
