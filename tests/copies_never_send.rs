@@ -1,5 +1,7 @@
 //! P13: a copy of the database carries the queue, and sends nothing, however it was made, until an operator says otherwise.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use std::path::Path;

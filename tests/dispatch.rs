@@ -1,5 +1,7 @@
 //! SICANTIK guide §6: which provider gets a message, with what, and what a refusal leads to.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use desk::{Desk, PATIENCE, QUICK, desk};

@@ -1,6 +1,8 @@
 //! P1: whatever stops the daemon or the server, at whatever instant, every committed change that matches reaches its
 //! citizen; twice only where the log says so. Judged by the gateway's ledger.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The queue as the daemon's own statements see it: what a claim costs (ruling D1), and races driven by hand.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Every statement of the binary fits the schema that the binary makes, and everything in the schema says what it is.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use desk::desk;

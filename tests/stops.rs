@@ -1,6 +1,8 @@
 //! P8: SIGTERM finishes what is in flight, gives back what was not begun, and ends with exit code 0 within 10 s. A daemon
 //! that was frozen does nothing to what has gone to another one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! P4: an answer that was lost after the request was written is recorded as uncertain, flagged, sent once more after the
 //! provider's waiting time, and then left to a person. Never a fallback, never a blind retry.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod desk;
 
 use desk::{Desk, PATIENCE, QUICK, desk};

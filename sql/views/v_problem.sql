@@ -7,7 +7,7 @@ select f.severity, null, 'hooks of ' || coalesce(f.table_name, f.model), f.findi
 from sicantik_notify.hook_findings() f
 union all
 select 'alarm', s.set_aside_at, 'event of ' || s.model || ',' || s.record_id,
-       'could not be evaluated: ' || s.error, 'mend the rule; its events are kept in event_set_aside'
+       'could not be evaluated: ' || s.error, 'mend the rule: what was set aside is tried again with every change of configuration'
 from sicantik_notify.event_set_aside s
 where s.next_try_at is null
 union all

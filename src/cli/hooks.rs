@@ -20,10 +20,16 @@ enum Action {
     /// Print what `install` runs, to read it first or to run it by hand
     Sql,
     /// Install the hooks on the tables that active triggers watch
+    ///
+    /// One short transaction a table, tried again while Odoo holds its lock. Safe to run again.
     Install,
-    /// Compare the hooks with what they should be; exit code 3 if they differ
+    /// Compare the hooks with what they should be
+    ///
+    /// Prints each difference with its remedy. Exit code 3 if there is one.
     Verify,
-    /// Remove every hook; the host's tables are then as they were
+    /// Remove every hook from Odoo's tables, which are then as they were
+    ///
+    /// Nothing is captured from then on. The schema sicantik_notify stays.
     Remove,
 }
 
@@ -47,7 +53,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 println!("hook of {} installed", script.table);
             }
             if scripts.is_empty() {
-                println!("No active trigger watches a table; nothing to install.");
+                println!(
+                    "No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger."
+                );
             }
             verify(&client).await
         }

@@ -32,6 +32,7 @@ statements! {
     DECISION_INSERT = "decision_insert",
     ENQUEUE = "enqueue",
     EVENT_CLAIM = "event_claim",
+    EVENT_RECONSIDER = "event_reconsider",
     EVENT_RETRY = "event_retry",
     EVENT_SET_ASIDE = "event_set_aside",
     EVENT_SHARDS = "event_shards",

@@ -2,6 +2,7 @@
 //! reads what active configuration reads; tables with secrets are read through the owner's functions only).
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// Tables that the owner's functions read (partner, groups, identity); some hold secrets, which the functions leave out.
 const OWNER: &[&str] = &[
@@ -28,34 +29,30 @@ const RUNTIME: &[&str] = &[
     "signature_workflow",
 ];
 
+/// A right that a role needs outside of our schema.
+struct Right {
+    /// Whether the role has it, or the object does not exist: a query for one boolean.
+    held: String,
+    /// The statement that gives it.
+    grant: String,
+}
+
 /// Grants what is missing and returns the statements that the connected role was not allowed to run.
 ///
 /// # Errors
 /// Whatever is not a missing right.
 pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let mut refused = Vec::new();
-    let tables = OWNER
-        .iter()
-        .map(|t| (*t, "sicantik_notify_owner"))
-        .chain(RUNTIME.iter().map(|t| (*t, "sicantik_notifyd")));
-    for (table, role) in tables {
-        let wanted: bool = client
-            .query_one(
-                "select coalesce(not has_table_privilege($2, to_regclass($1), 'select'), false)",
-                &[&format!("public.{table}"), &role],
-            )
-            .await?
-            .get(0);
-        if !wanted {
+    for right in rights(client).await? {
+        if held(client, &right).await? {
             continue;
         }
-        let statement = format!("grant select on public.{table} to {role}");
-        let savepoint = format!("do $$ begin {statement}; end $$");
-        match client.batch_execute(&savepoint).await {
-            Ok(()) if granted(client, table, role).await? => {}
-            Ok(()) => refused.push(statement),
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
-                refused.push(statement);
+        match client.batch_execute(&right.grant).await {
+            // A GRANT by somebody who may not grant is only a warning: look whether it worked.
+            Ok(()) if held(client, &right).await? => {}
+            Ok(()) => refused.push(right.grant),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                refused.push(right.grant)
             }
             Err(error) => return Err(error),
         }
@@ -63,13 +60,37 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
     Ok(refused)
 }
 
-/// A GRANT by somebody who may not grant is only a warning: look whether it worked.
-async fn granted(client: &Client, table: &str, role: &str) -> Result<bool, tokio_postgres::Error> {
-    Ok(client
-        .query_one(
-            "select has_table_privilege($2, to_regclass($1), 'select')",
-            &[&format!("public.{table}"), &role],
-        )
+async fn rights(client: &Client) -> Result<Vec<Right>, tokio_postgres::Error> {
+    let database: String = client
+        .query_one("select quote_ident(current_database())", &[])
         .await?
-        .get(0))
+        .get(0);
+    // A hardened database grants neither of the two to everybody.
+    let mut rights = vec![Right {
+        held: "select has_database_privilege('sicantik_notifyd', current_database(), 'connect')".into(),
+        grant: format!("grant connect on database {database} to sicantik_notifyd"),
+    }];
+    for role in ["sicantik_notify_owner", "sicantik_notifyd"] {
+        rights.push(Right {
+            held: format!("select has_schema_privilege('{role}', 'public', 'usage')"),
+            grant: format!("grant usage on schema public to {role}"),
+        });
+    }
+    let tables = OWNER
+        .iter()
+        .map(|t| (t, "sicantik_notify_owner"))
+        .chain(RUNTIME.iter().map(|t| (t, "sicantik_notifyd")));
+    for (table, role) in tables {
+        rights.push(Right {
+            held: format!(
+                "select coalesce(has_table_privilege('{role}', to_regclass('public.{table}'), 'select'), true)"
+            ),
+            grant: format!("grant select on public.{table} to {role}"),
+        });
+    }
+    Ok(rights)
+}
+
+async fn held(client: &Client, right: &Right) -> Result<bool, tokio_postgres::Error> {
+    Ok(client.query_one(&right.held, &[]).await?.get(0))
 }
