@@ -24,6 +24,7 @@ create table sicantik_notify.attempt (
     check ((finished_at is null) = (outcome is null))
 ) partition by range (started_at);
 create index attempt_message_id_idx on sicantik_notify.attempt (message_id);
+create index attempt_open_idx on sicantik_notify.attempt (message_id, claim_token) where finished_at is null;
 comment on table sicantik_notify.attempt is
     'Each try to hand a message to a provider, committed before the request is written; without an outcome it is open';
 comment on column sicantik_notify.attempt.id is 'Key; Meta gets it as callback data';

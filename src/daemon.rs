@@ -23,6 +23,7 @@ use crate::evaluate::Evaluator;
 use crate::host::permit::{self, Arming, PermitError};
 use crate::observe::manager;
 use crate::observe::pulse::Pulse;
+use crate::queue::holding::Holding;
 use heartbeat::Heartbeat;
 use supervise::{feed_watchdog, supervise};
 
@@ -88,6 +89,7 @@ struct Begun {
     database: Database,
     arming: Arming,
     heartbeat: Heartbeat,
+    holding: Holding,
     http: Client,
 }
 
@@ -114,12 +116,15 @@ async fn begin(config: &Config) -> Result<Begun, DaemonError> {
     drop(client);
     let database = endpoint.pool(config.database.pool_size.0)?;
     // A connection of its own: a pool that is full of work must not make the others believe us dead.
-    let heartbeat = Heartbeat::register(endpoint.pool(1)?, config, &name, arming.clone()).await?;
+    let holding = Holding::default();
+    let heartbeat =
+        Heartbeat::register(endpoint.pool(1)?, config, &name, arming.clone(), holding.clone()).await?;
     Ok(Begun {
         endpoint,
         database,
         arming,
         heartbeat,
+        holding,
         http,
     })
 }
@@ -141,6 +146,7 @@ async fn serve(
         database,
         arming,
         heartbeat,
+        holding,
         http,
     } = begun;
     let instance = heartbeat.instance();
@@ -181,12 +187,13 @@ async fn serve(
                     arming: arming.clone(),
                     instance,
                     client: http.clone(),
+                    holding: holding.clone(),
                     pulse: pulse.clone(),
                 };
-                let (database, stop) = (database.clone(), stop.clone());
+                let (database, holding, stop) = (database.clone(), holding.clone(), stop.clone());
                 async move {
                     if again {
-                        disown(&database, instance).await;
+                        disown(&database, instance, &holding).await;
                     }
                     deliverer.run(stop).await;
                 }
@@ -244,14 +251,15 @@ async fn serve(
     Ok(end)
 }
 
-/// The claims of a deliver stage that failed: its calls are gone, but our heartbeat would renew their leases for ever. Without
-/// an owner they are recovered like those of a daemon that died.
-async fn disown(database: &Database, instance: i64) {
+/// The claims of a deliver stage that failed: its calls are gone. Without an owner they are recovered at once, like those of a
+/// daemon that died, and need not wait for the end of their leases. Outcomes that are still being written stay ours.
+async fn disown(database: &Database, instance: i64, holding: &Holding) {
     let result = match database.get().await {
         Ok(client) => client
             .execute(
-                "update sicantik_notify.queue set claimed_by = 0 where claimed_by = $1 and state = 'processing'",
-                &[&instance],
+                "update sicantik_notify.queue set claimed_by = 0 \
+                 where claimed_by = $1 and state = 'processing' and claim_token <> all ($2)",
+                &[&instance, &holding.tokens()],
             )
             .await
             .map_err(ConnectError::Server),

@@ -1,15 +1,20 @@
 -- Takes over the work of instances that died (no heartbeat) or whose lease ran out. A message that was not on the wire goes
 -- back as it was. One that was is uncertain: flagged, and sent once more after the provider's waiting time, or held where
 -- the provider says so or it was uncertain before.
--- SKIP LOCKED: two instances may recover at once. $1 seconds without a heartbeat, $2 how many
+-- A server that was away makes every heartbeat and lease look old: both count from its start at the earliest. What the
+-- calling instance holds in memory is never taken from it here, whatever the clocks say.
+-- SKIP LOCKED: two instances may recover at once.
+-- $1 seconds without a heartbeat, $2 how many, $3 instance, $4 claim tokens it holds
 with lost as materialized (
     select q.id, q.claim_token, q.on_wire -- as locked: newer than the snapshot where attempt_begin was quicker
     from sicantik_notify.queue q
     left join sicantik_notify.instance i on i.id = q.claimed_by
     where q.state = 'processing'
-      and (q.lease_until < clock_timestamp()
-           or i.id is null
-           or i.heartbeat_at < clock_timestamp() - make_interval(secs => $1::double precision))
+      and (i.id is null
+           or greatest(q.lease_until, pg_postmaster_start_time() + make_interval(secs => $1::double precision)) < clock_timestamp()
+           or (i.id <> $3::bigint
+               and greatest(i.heartbeat_at, pg_postmaster_start_time()) < clock_timestamp() - make_interval(secs => $1::double precision)))
+      and not (q.claimed_by = $3::bigint and q.claim_token = any ($4::bigint[]))
     order by q.id
     limit $2::bigint
     for update of q skip locked

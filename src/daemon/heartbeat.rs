@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::db::Database;
 use crate::db::statements as sql;
 use crate::host::permit::{Arming, Permit, ask};
+use crate::queue::holding::Holding;
 
 /// How often the permit is asked for the operator's eyes (claims ask each time).
 const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -17,7 +18,8 @@ const PERMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// A beat of a tenth of a second still has this long for its connection.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The heart of this instance.
+/// The heart of this instance. `database` is its own connection: when the stages are waiting for theirs, others must not
+/// take this instance for dead.
 pub struct Heartbeat {
     database: Database,
     arming: Arming,
@@ -26,6 +28,7 @@ pub struct Heartbeat {
     beat: Duration,
     lease: Duration,
     enabled: bool,
+    holding: Holding,
 }
 
 impl Heartbeat {
@@ -38,6 +41,7 @@ impl Heartbeat {
         config: &Config,
         name: &str,
         arming: Arming,
+        holding: Holding,
     ) -> Result<Self, super::DaemonError> {
         let client = database.get().await?;
         let row = client
@@ -55,6 +59,7 @@ impl Heartbeat {
             beat: Duration::from_millis(config.deliver.heartbeat_ms),
             lease: Duration::from_secs(config.deliver.lease_seconds),
             enabled: config.deliver.enabled,
+            holding,
         })
     }
 
@@ -114,7 +119,14 @@ impl Heartbeat {
             .as_ref()
             .is_none_or(|(at, _)| at.elapsed() > PERMIT_INTERVAL)
         {
-            let now = ask(&client, &self.arming).await?;
+            // A refusal to answer is an answer, and no reason to stop beating.
+            let now = match ask(&client, &self.arming).await {
+                Err(error) if error.as_db_error().is_some() => Permit {
+                    allowed: false,
+                    reason: format!("the permit cannot be asked: {}", crate::db::describe(&error)),
+                },
+                other => other?,
+            };
             let before = permit.replace((Instant::now(), now.clone()));
             if before.is_none_or(|(_, b)| b != now) && !now.allowed {
                 tracing::error!("This daemon does not send: {}.", now.reason);
@@ -129,7 +141,13 @@ impl Heartbeat {
         let alive: bool = client
             .query_one(
                 &statement,
-                &[&self.instance, &self.lease.as_secs_f64(), &delivering, &note],
+                &[
+                    &self.instance,
+                    &self.lease.as_secs_f64(),
+                    &delivering,
+                    &note,
+                    &self.holding.tokens(),
+                ],
             )
             .await?
             .get(0);

@@ -25,6 +25,7 @@ macro_rules! statements {
 statements! {
     ATTEMPT_BEGIN = "attempt_begin",
     ATTEMPT_FINISH = "attempt_finish",
+    ATTEMPT_ORPHANS = "attempt_orphans",
     CATALOG_FIELDS = "catalog_fields",
     CATALOG_SELECTIONS = "catalog_selections",
     CLAIM = "claim",
@@ -46,6 +47,7 @@ statements! {
     PROVIDER_OK = "provider_ok",
     PROVIDERS = "providers",
     RECOVER = "recover",
+    RETRY_PROVIDER = "retry_provider",
     RULES = "rules",
     SETTLE_DONE = "settle_done",
     SETTLE_LATER = "settle_later",
