@@ -20,5 +20,7 @@ mod rights;
 mod service_manager;
 #[path = "surface/tls.rs"]
 mod tls;
+#[path = "surface/unit.rs"]
+mod unit;
 #[path = "surface/wake.rs"]
 mod wake;

@@ -10,11 +10,7 @@ use crate::observe::manager;
 use crate::observe::pulse::Pulse;
 
 /// Before a failed stage begins again: long enough not to burn a core, short enough not to be noticed.
-const PAUSE: Duration = if cfg!(test) {
-    Duration::from_millis(1)
-} else {
-    Duration::from_secs(1)
-};
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs a stage, again and again until `stop`: a stage that panics or ends too early must not silence the daemon. `make`
 /// learns whether this is not the first time.
@@ -87,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_stage_that_panics_or_ends_begins_again_and_knows_it() {
         let stop = CancellationToken::new();
         let starts = Arc::new(AtomicU32::new(0));
