@@ -51,7 +51,7 @@ select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 
 
 create table sicantik_notify.event_set_aside (
     id             bigint generated always as identity primary key,
-    set_aside_at   timestamptz not null default clock_timestamp(),
+    set_aside_at   timestamptz not null default sicantik_notify.clock(),
     next_try_at    timestamptz,
     tries          smallint not null,
     model          text not null,
@@ -80,8 +80,8 @@ create table sicantik_notify.instance (
     name         text not null,
     pid          integer not null,
     version      text not null,
-    started_at   timestamptz not null default clock_timestamp(),
-    heartbeat_at timestamptz not null default clock_timestamp(),
+    started_at   timestamptz not null default sicantik_notify.clock(),
+    heartbeat_at timestamptz not null default sicantik_notify.clock(),
     delivering   boolean not null default true,
     note         text
 );
@@ -106,7 +106,7 @@ create table sicantik_notify.queue (
     ready              boolean not null default false,
     waiting_for        text,
     priority           integer not null default 5,
-    scheduled_at       timestamptz not null default clock_timestamp(),
+    scheduled_at       timestamptz not null default sicantik_notify.clock(),
     rule_id            bigint not null references sicantik_notify.rule (id),
     trigger_id         bigint references sicantik_notify.trigger (id) on delete set null,
     event_id           bigint,
@@ -124,7 +124,7 @@ create table sicantik_notify.queue (
     possible_duplicate boolean not null default false,
     last_error         text,
     changed_at         timestamptz,
-    created_at         timestamptz not null default clock_timestamp(),
+    created_at         timestamptz not null default sicantik_notify.clock(),
     claim_token        bigint,
     claimed_by         bigint,
     lease_until        timestamptz,

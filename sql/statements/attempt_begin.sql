@@ -8,7 +8,7 @@ with held as (
     from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
          as w (message_id, token, provider_id, provider_type, template_key),
          sicantik_notify.rule r
-    where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > clock_timestamp()
+    where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
       and r.id = q.rule_id and r.active
     returning q.id, q.claim_token, w.provider_id, w.provider_type, w.template_key
 )

@@ -48,9 +48,9 @@ with permit as materialized (
 )
 update sicantik_notify.queue q
 set state = 'processing', ready = false, claim_token = nextval('sicantik_notify.claim_token_seq'), claimed_by = $2::bigint,
-    lease_until = clock_timestamp() + make_interval(secs => $4::double precision)
+    lease_until = sicantik_notify.clock() + make_interval(secs => $4::double precision)
 from sicantik_notify.rule r
 where q.id = any (array(select m.id from mine m)) and q.state = 'pending' and q.ready
   and r.id = q.rule_id and r.active
 returning q.id, q.claim_token, q.rule_id, q.partner_id, q.phone, q.template_key, q.context, q.tries, q.uncertain_sends,
-          q.postponed, r.max_retries, r.retry_delay, r.retry_backoff
+          q.postponed, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff

@@ -1,5 +1,5 @@
 -- Makes due what has become due; parks it instead where its rule is inactive. Index: queue_not_due_idx.
--- statement_timestamp(), since an index cannot be searched with the volatile clock_timestamp(); id = any (array), which keeps
+-- statement_timestamp(), since an index cannot be searched with the volatile sicantik_notify.clock(); id = any (array), which keeps
 -- to the primary key whatever the statistics say.
 -- $1 how many
 with due as materialized (

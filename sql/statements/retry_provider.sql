@@ -8,5 +8,5 @@ with waiting as materialized (
     for update skip locked
 )
 update sicantik_notify.queue q
-set scheduled_at = clock_timestamp(), waiting_for = null, postponed = 0
+set scheduled_at = sicantik_notify.clock(), waiting_for = null, postponed = 0
 where q.id = any (array(select w.id from waiting w))

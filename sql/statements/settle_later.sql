@@ -4,7 +4,7 @@ update sicantik_notify.queue q
 set state = case when s.hold then 'held' else 'pending' end,
     ready = not s.hold and s.delay <= 0,
     waiting_for = case when s.provider and not s.hold and s.delay > 0 then 'provider' end,
-    scheduled_at = case when s.delay > 0 then clock_timestamp() + make_interval(secs => s.delay) else q.scheduled_at end,
+    scheduled_at = case when s.delay > 0 then sicantik_notify.clock() + make_interval(secs => s.delay) else q.scheduled_at end,
     tries = q.tries + s.tries,
     postponed = case when s.tries > 0 or s.uncertain then 0 else q.postponed + 1 end,
     uncertain_sends = q.uncertain_sends + s.uncertain::integer,

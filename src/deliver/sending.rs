@@ -270,6 +270,7 @@ impl Sender {
         let report = self.client.send(&to.provider.account, &outgoing).await;
         tracing::info!(
             QUEUE_ID = message.claimed.id.0,
+            RULE = message.claimed.rule_code.as_str(),
             ATTEMPT_ID = attempt.id.0,
             PROVIDER = to.route.kind.as_str(),
             HTTP_STATUS = report.http_status,

@@ -95,6 +95,8 @@ pub struct Configuration {
     pub office: Office,
     /// Keys of active templates.
     pub templates: BTreeSet<String>,
+    /// Hooks never wake the daemon (setting capture_wake = poll): it looks more often by itself.
+    pub polling: bool,
 }
 
 impl Configuration {
@@ -164,6 +166,7 @@ impl Configuration {
             problems,
             office,
             templates,
+            polling: settings.get("capture_wake").is_some_and(|w| w == "poll"),
         })
     }
 

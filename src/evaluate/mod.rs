@@ -27,6 +27,9 @@ use crate::observe::pulse::Pulse;
 use batch::{BatchError, Round};
 use configuration::Configuration;
 
+/// How often events are looked for where no hook wakes the daemon: seven times a second, a tenth of a millisecond each.
+const POLLING: Duration = Duration::from_millis(150);
+
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -74,7 +77,10 @@ impl Evaluator {
                 // An empty look costs a millisecond or two. Where it costs more (a slow server, a bloated table), look less
                 // often: for a tenth of the time at most, but no rarer than ten times the interval.
                 Ok(false) => {
-                    let asked = Duration::from_millis(self.capture.poll_interval_ms);
+                    let mut asked = Duration::from_millis(self.capture.poll_interval_ms);
+                    if configuration.as_ref().is_some_and(|c| c.polling) {
+                        asked = asked.min(POLLING);
+                    }
                     let cost = if verified == verified_before {
                         begun.elapsed()
                     } else {

@@ -25,6 +25,8 @@ pub struct Claimed {
     pub held: Held,
     /// Rule.
     pub rule: RuleId,
+    /// Its code, for log lines.
+    pub rule_code: String,
     /// Recipient.
     pub partner: Option<PartnerId>,
     /// Number, E.164.
@@ -109,6 +111,7 @@ fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
         id: MessageId(row.get("id")),
         held: holding.hold(ClaimToken(row.get("claim_token"))),
         rule: RuleId(row.get("rule_id")),
+        rule_code: row.get("rule_code"),
         partner: row.get::<_, Option<i64>>("partner_id").map(PartnerId),
         phone: row.get("phone"),
         template_key: row.get("template_key"),
