@@ -1,5 +1,17 @@
 -- What administrators write. Locks: new tables only.
 
+-- The clock of everything that decides: leases, due times, retries, windows. Tests move it with
+-- `alter database … set sicantik_notify.clock_offset = '1 day'`; hooks use the server's own time and are not concerned.
+create function sicantik_notify.clock()
+returns timestamptz
+language sql
+volatile
+as $clock$
+    select clock_timestamp()
+           + coalesce(nullif(current_setting('sicantik_notify.clock_offset', true), '')::interval, interval '0')
+$clock$;
+comment on function sicantik_notify.clock() is 'Now: the server''s time, plus sicantik_notify.clock_offset in tests';
+
 create table sicantik_notify.setting (
     key         text primary key,
     value       text not null,

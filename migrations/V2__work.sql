@@ -51,7 +51,7 @@ select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 
 
 create table sicantik_notify.event_set_aside (
     id             bigint generated always as identity primary key,
-    set_aside_at   timestamptz not null default clock_timestamp(),
+    set_aside_at   timestamptz not null default sicantik_notify.clock(),
     next_try_at    timestamptz,
     tries          smallint not null,
     model          text not null,
@@ -80,8 +80,8 @@ create table sicantik_notify.instance (
     name         text not null,
     pid          integer not null,
     version      text not null,
-    started_at   timestamptz not null default clock_timestamp(),
-    heartbeat_at timestamptz not null default clock_timestamp(),
+    started_at   timestamptz not null default sicantik_notify.clock(),
+    heartbeat_at timestamptz not null default sicantik_notify.clock(),
     delivering   boolean not null default true,
     note         text
 );
@@ -106,7 +106,7 @@ create table sicantik_notify.queue (
     ready              boolean not null default false,
     waiting_for        text,
     priority           integer not null default 5,
-    scheduled_at       timestamptz not null default clock_timestamp(),
+    scheduled_at       timestamptz not null default sicantik_notify.clock(),
     rule_id            bigint not null references sicantik_notify.rule (id),
     trigger_id         bigint references sicantik_notify.trigger (id) on delete set null,
     event_id           bigint,
@@ -120,10 +120,11 @@ create table sicantik_notify.queue (
     context            jsonb not null default '{}',
     tries              integer not null default 0,
     uncertain_sends    integer not null default 0,
+    postponed          integer not null default 0,
     possible_duplicate boolean not null default false,
     last_error         text,
     changed_at         timestamptz,
-    created_at         timestamptz not null default clock_timestamp(),
+    created_at         timestamptz not null default sicantik_notify.clock(),
     claim_token        bigint,
     claimed_by         bigint,
     lease_until        timestamptz,
@@ -135,8 +136,9 @@ create table sicantik_notify.queue (
 -- The claim reads this index and nothing else: what is not due, parked or held is not in it.
 create index queue_ready_idx on sicantik_notify.queue (priority desc, scheduled_at, id) where state = 'pending' and ready;
 create index queue_not_due_idx on sicantik_notify.queue (scheduled_at)
-    where state = 'pending' and not ready and waiting_for is null;
-create index queue_rule_idx on sicantik_notify.queue (rule_id) where state = 'pending';
+    where state = 'pending' and not ready and waiting_for is distinct from 'rule_inactive';
+create index queue_rule_idx on sicantik_notify.queue (rule_id, waiting_for) where state = 'pending';
+create index queue_no_provider_idx on sicantik_notify.queue (id) where state = 'pending' and waiting_for = 'provider';
 -- One message in flight per recipient, over all instances.
 create unique index queue_in_flight_idx on sicantik_notify.queue (phone) where state = 'processing';
 -- One message per source change, rule and number, while it waits (C3: deleting the claimed events is what guarantees it).
@@ -145,7 +147,8 @@ comment on table sicantik_notify.queue is 'Antrian: messages that are not finish
 comment on column sicantik_notify.queue.id is 'Id of the message, kept in log';
 comment on column sicantik_notify.queue.state is 'pending, processing (claimed by an instance), held (a person must act)';
 comment on column sicantik_notify.queue.ready is 'Due and not parked: the claim looks at these only';
-comment on column sicantik_notify.queue.waiting_for is 'Why a pending message is parked: rule_inactive';
+comment on column sicantik_notify.queue.waiting_for is
+    'Why a pending message waits: rule_inactive (parked until the rule is active), provider (none can take it now)';
 comment on column sicantik_notify.queue.priority is 'Higher first';
 comment on column sicantik_notify.queue.scheduled_at is 'Not before';
 comment on column sicantik_notify.queue.rule_id is 'Rule';
@@ -161,6 +164,7 @@ comment on column sicantik_notify.queue.template_key is 'Which text';
 comment on column sicantik_notify.queue.context is 'Values of the placeholders';
 comment on column sicantik_notify.queue.tries is 'Failed tries that count against max_retries';
 comment on column sicantik_notify.queue.uncertain_sends is 'How often an answer was lost after the request was written';
+comment on column sicantik_notify.queue.postponed is 'How often in a row it was put off without using up a try';
 comment on column sicantik_notify.queue.possible_duplicate is 'True once it may have been sent although we do not know';
 comment on column sicantik_notify.queue.last_error is 'What went wrong last';
 comment on column sicantik_notify.queue.changed_at is 'When the host wrote';
@@ -174,7 +178,7 @@ comment on column sicantik_notify.queue.on_wire is
 create table sicantik_notify.provider_health (
     provider_id   bigint primary key references sicantik_notify.provider (id) on delete cascade,
     open_until    timestamptz,
-    failures      integer not null default 0,
+    failures      real not null default 0,
     last_error    text,
     last_error_at timestamptz,
     last_ok_at    timestamptz
@@ -182,7 +186,7 @@ create table sicantik_notify.provider_health (
 comment on table sicantik_notify.provider_health is 'What the daemon knows of each provider';
 comment on column sicantik_notify.provider_health.provider_id is 'Which';
 comment on column sicantik_notify.provider_health.open_until is 'Paused until then (circuit open)';
-comment on column sicantik_notify.provider_health.failures is 'Failures in a row';
+comment on column sicantik_notify.provider_health.failures is 'Failures in a row; a lost answer counts half. Five pause the provider';
 comment on column sicantik_notify.provider_health.last_error is 'Last failure';
 comment on column sicantik_notify.provider_health.last_error_at is 'When';
 comment on column sicantik_notify.provider_health.last_ok_at is 'Last success';

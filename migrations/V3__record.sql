@@ -5,7 +5,7 @@ comment on sequence sicantik_notify.attempt_id_seq is 'Ids of attempts';
 
 create table sicantik_notify.attempt (
     id            bigint not null default nextval('sicantik_notify.attempt_id_seq'),
-    started_at    timestamptz not null default clock_timestamp(),
+    started_at    timestamptz not null default sicantik_notify.clock(),
     message_id    bigint not null,
     claim_token   bigint not null,
     instance_id   bigint not null,
@@ -24,6 +24,7 @@ create table sicantik_notify.attempt (
     check ((finished_at is null) = (outcome is null))
 ) partition by range (started_at);
 create index attempt_message_id_idx on sicantik_notify.attempt (message_id);
+create index attempt_open_idx on sicantik_notify.attempt (message_id, claim_token) where finished_at is null;
 comment on table sicantik_notify.attempt is
     'Each try to hand a message to a provider, committed before the request is written; without an outcome it is open';
 comment on column sicantik_notify.attempt.id is 'Key; Meta gets it as callback data';
@@ -45,7 +46,7 @@ comment on column sicantik_notify.attempt.duration_ms is 'How long the call took
 
 create table sicantik_notify.log (
     id                 bigint not null,
-    finished_at        timestamptz not null default clock_timestamp(),
+    finished_at        timestamptz not null default sicantik_notify.clock(),
     state              text not null check (state in ('sent', 'failed', 'cancelled', 'skipped')),
     rule_id            bigint,
     rule_code          text,
@@ -106,7 +107,7 @@ create sequence sicantik_notify.decision_id_seq as bigint;
 comment on sequence sicantik_notify.decision_id_seq is 'Ids of decisions';
 create table sicantik_notify.decision (
     id           bigint not null default nextval('sicantik_notify.decision_id_seq'),
-    decided_at   timestamptz not null default clock_timestamp(),
+    decided_at   timestamptz not null default sicantik_notify.clock(),
     outcome      text not null,
     event_id     bigint,
     xact         xid8,
@@ -145,8 +146,8 @@ comment on table sicantik_notify.decision_default is 'Should be empty: rows for 
 
 create table sicantik_notify.problem (
     key       text primary key,
-    since     timestamptz not null default clock_timestamp(),
-    last_seen timestamptz not null default clock_timestamp(),
+    since     timestamptz not null default sicantik_notify.clock(),
+    last_seen timestamptz not null default sicantik_notify.clock(),
     severity  text not null check (severity in ('warning', 'alarm')),
     summary   text not null,
     remedy    text not null

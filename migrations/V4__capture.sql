@@ -92,3 +92,10 @@ comment on table sicantik_notify.repeatable is 'Functions, views and grants, rep
 comment on column sicantik_notify.repeatable.name is 'File';
 comment on column sicantik_notify.repeatable.checksum is 'SHA-256 of its text';
 comment on column sicantik_notify.repeatable.applied_at is 'When it was applied';
+
+-- Made by the migration runner.
+comment on table sicantik_notify.schema_history is 'Migrations that were applied';
+comment on column sicantik_notify.schema_history.version is 'Number of the migration';
+comment on column sicantik_notify.schema_history.name is 'Its name';
+comment on column sicantik_notify.schema_history.applied_on is 'When';
+comment on column sicantik_notify.schema_history.checksum is 'Of its text: an applied migration must not change';

@@ -9,6 +9,8 @@
 do $bootstrap$
 declare
     wanted record;
+    -- From version 16 on a member may hold a role without the right to become it.
+    become text := case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end;
 begin
     for wanted in
         select *
@@ -38,7 +40,7 @@ begin
         grant sicantik_notify_viewer to sicantik_notify_operator;
     end if;
     -- The installing role works as the owner from here on.
-    if not pg_catalog.pg_has_role(current_user, 'sicantik_notify_owner', 'member') then
+    if not pg_catalog.pg_has_role(current_user, 'sicantik_notify_owner', become) then
         execute format('grant sicantik_notify_owner to %I', current_user);
     end if;
     if to_regnamespace('sicantik_notify') is null then

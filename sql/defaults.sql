@@ -1,11 +1,12 @@
--- Default data (SICANTIK guide §3.2, §4.3), run by `migrate`: each part only where its table is empty, so that nothing that
--- an administrator changed or removed comes back.
+-- Default data (SICANTIK guide §3.2, §4.3), run by `migrate`: each part once, and only where its table is empty, so that nothing
+-- that an administrator changed or removed comes back. `repeatable` remembers which parts were offered.
 --
 -- The triggers are active as in the guide. The rules are inactive: they send to citizens and officials, and the first
 -- message should leave because somebody wanted it to.
 do $defaults$
 begin
-    if not exists (select from sicantik_notify.trigger) then
+    if not exists (select from sicantik_notify.trigger)
+       and not exists (select from sicantik_notify.repeatable r where r.name = 'defaults/trigger') then
         insert into sicantik_notify.trigger (code, name, sequence, model, trigger_type, state_field, state_from, state_to,
                                              condition_domain, interval_number, interval_type, description) values
             ('permit_state_change', 'Status Izin Berubah', 10, 'sicantik.permit', 'on_state_change', 'state', null, null,
@@ -30,7 +31,8 @@ begin
                 'Nomor izin terisi, juga saat izin dibuat oleh sinkronisasi.');
     end if;
 
-    if not exists (select from sicantik_notify.template) then
+    if not exists (select from sicantik_notify.template)
+       and not exists (select from sicantik_notify.repeatable r where r.name = 'defaults/template') then
         insert into sicantik_notify.template (template_key, name, parameters, meta_name, body) values
             ('permit_ready', 'Izin Selesai Diproses', '{partner_name,permit_number,permit_type,status}', 'izin_selesai_diproses',
              E'Yth. {{partner_name}},\n\nIzin Anda nomor {{permit_number}} ({{permit_type}}) telah selesai diproses dengan status {{status}}.\n\nSilakan mengambil dokumen izin di kantor DPMPTSP.'),
@@ -66,14 +68,16 @@ begin
              E'Yth. {{partner_name}},\n\nAgar dapat menerima pemberitahuan resmi melalui WhatsApp, mohon berikan persetujuan di {{opt_in_link}} atau pindai {{qr_code_link}}.');
     end if;
 
-    if not exists (select from sicantik_notify.template_map) then
+    if not exists (select from sicantik_notify.template_map)
+       and not exists (select from sicantik_notify.repeatable r where r.name = 'defaults/template_map') then
         insert into sicantik_notify.template_map (template_key, meta_key) values
             ('permit_ready', 'izin_selesai_diproses'), ('permit_reminder', 'izin_peringatan_berlaku'),
             ('status_update', 'izin_update_status'), ('renewal_approved', 'izin_perpanjangan_disetujui'),
             ('document_pending', 'izin_dokumen_baru'), ('approval_required', 'izin_perlu_approval'), ('reminder', 'izin_reminder');
     end if;
 
-    if not exists (select from sicantik_notify.rule) then
+    if not exists (select from sicantik_notify.rule)
+       and not exists (select from sicantik_notify.repeatable r where r.name = 'defaults/rule') then
         insert into sicantik_notify.rule (code, name, active, trigger, condition_domain, template_key, recipient_type, staff_group, description)
         select d.code, d.name, false, d.trigger, d.domain, d.template_key, d.recipient_type, d.staff_group, d.description
         from (values
@@ -93,5 +97,9 @@ begin
         ) as d (code, name, trigger, domain, template_key, recipient_type, staff_group, description)
         where exists (select from sicantik_notify.trigger t where t.code = d.trigger);
     end if;
+
+    insert into sicantik_notify.repeatable (name, checksum)
+    select 'defaults/' || part, 'offered' from unnest(array['trigger', 'template', 'template_map', 'rule']) as p (part)
+    on conflict (name) do nothing;
 end
 $defaults$;

@@ -1,6 +1,7 @@
-//! The daemon file, `/etc/sicantik-notifyd/config.toml`, and what the environment overrides.
+//! The daemon file, `/etc/sicantik-notifyd/config.toml`, and what systemd's credentials and the environment override.
 //!
-//! Strict: an unknown key is an error. Every field has a default except the database URL.
+//! Strict: an unknown key is an error. Every field has a default except the database URL. `systemd/config.toml.example`
+//! documents each key; tests hold the two together.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,11 +18,16 @@ pub const ENV_OWNER_URL: &str = "SICANTIK_NOTIFYD_OWNER_URL";
 /// Overrides `state_dir`.
 pub const ENV_STATE_DIR: &str = "SICANTIK_NOTIFYD_STATE_DIR";
 
+/// systemd credential that overrides `database.url`; the environment overrides it in turn.
+pub const CREDENTIAL_URL: &str = "database-url";
+
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read: {source}")]
+    #[error(
+        "the configuration file {path} cannot be read: {source}; check its place and rights, or name another with --config"
+    )]
     Read {
         /// Which.
         path: PathBuf,
@@ -37,7 +43,9 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// No database.
-    #[error("no database is configured: set `url` under `[database]` in {DEFAULT_PATH}, or {ENV_URL}")]
+    #[error(
+        "no database is configured: set `url` under `[database]` in {DEFAULT_PATH}, or {ENV_URL}, or give --database-url"
+    )]
     NoDatabase,
     /// Values that do not fit together.
     #[error("{0}")]
@@ -72,8 +80,10 @@ pub struct DatabaseConfig {
     pub owner_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Connections, besides one for LISTEN. Default 6.
+    /// Connections, besides one for LISTEN and one for the heartbeat. Default 6.
     pub pool_size: PoolSize,
+    /// Time for making a connection, and for waiting for a free one, seconds, 1 to 60. Default 10.
+    pub connect_timeout_seconds: ConnectTimeout,
 }
 
 /// Connections of the daemon, 3 to 50.
@@ -85,6 +95,26 @@ impl Default for PoolSize {
     fn default() -> Self {
         // Odoo's workers share max_connections (100 by default): stay well below ten.
         Self(6)
+    }
+}
+
+/// Seconds, 1 to 60.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectTimeout(pub u64);
+
+impl Default for ConnectTimeout {
+    fn default() -> Self {
+        // Three tries fit into an operator's patience, and one into the stop's ten seconds does not matter: stopping
+        // does not wait for it.
+        Self(10)
+    }
+}
+
+impl ConnectTimeout {
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
     }
 }
 
@@ -181,8 +211,15 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             database: DatabaseConfig::default(),
-            state_dir: std::env::var_os("STATE_DIRECTORY")
-                .map(PathBuf::from)
+            // systemd separates several directories by colons; ours is the first.
+            state_dir: std::env::var("STATE_DIRECTORY")
+                .ok()
+                .and_then(|dirs| {
+                    dirs.split(':')
+                        .next()
+                        .filter(|d| !d.is_empty())
+                        .map(PathBuf::from)
+                })
                 .unwrap_or_else(|| PathBuf::from("/var/lib/sicantik-notifyd")),
             name: None,
             capture: CaptureConfig::default(),
@@ -213,6 +250,11 @@ impl Config {
             path: asked.to_owned(),
             source: Box::new(source),
         })?;
+        if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
+            && let Ok(url) = std::fs::read_to_string(Path::new(&folder).join(CREDENTIAL_URL))
+        {
+            config.database.url = Some(url.trim().into());
+        }
         if let Ok(url) = std::env::var(ENV_URL) {
             config.database.url = Some(url.into());
         }
@@ -242,6 +284,12 @@ impl Config {
             }
         };
         within("database.pool_size", self.database.pool_size.0 as u64, 3, 50)?;
+        within(
+            "database.connect_timeout_seconds",
+            self.database.connect_timeout_seconds.0,
+            1,
+            60,
+        )?;
         within(
             "capture.poll_interval_ms",
             self.capture.poll_interval_ms,
@@ -282,6 +330,22 @@ impl Config {
             1,
             60,
         )?;
+        within("deliver.lease_seconds", d.lease_seconds, 2, 3600)?;
+        within("deliver.circuit_seconds", d.circuit_seconds, 1, 86_400)?;
+        if d.connect_timeout_seconds > d.request_timeout_seconds {
+            return Err(ConfigError::Rule(format!(
+                "`deliver.connect_timeout_seconds` ({}) must not be longer than `deliver.request_timeout_seconds` ({}), \
+                 of which it is a part",
+                d.connect_timeout_seconds, d.request_timeout_seconds
+            )));
+        }
+        if d.lease_seconds * 1000 <= d.heartbeat_ms * 4 {
+            return Err(ConfigError::Rule(format!(
+                "`deliver.lease_seconds` ({}) must be longer than four beats of `deliver.heartbeat_ms` ({}): a live \
+                 daemon would lose its work",
+                d.lease_seconds, d.heartbeat_ms
+            )));
+        }
         if d.lease_seconds <= d.request_timeout_seconds {
             return Err(ConfigError::Rule(format!(
                 "`deliver.lease_seconds` ({}) must be longer than `deliver.request_timeout_seconds` ({}): a message \
@@ -290,6 +354,21 @@ impl Config {
             )));
         }
         Ok(())
+    }
+
+    /// The longest that a healthy round of a stage may take: a batch, the record that is tried alone after it, and the
+    /// waits for connections. A stage that has begun no round for longer is stuck. 45 s by default.
+    pub fn longest_round(&self) -> Duration {
+        Duration::from_secs(2 * self.evaluate.batch_timeout_seconds)
+            + self.database.connect_timeout_seconds.duration().mul_f64(2.5)
+    }
+
+    /// Whether the two are the same, secrets included.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let secret = |s: &Option<SecretString>| s.as_ref().map(|s| s.expose_secret().to_owned());
+        format!("{self:?}") == format!("{other:?}")
+            && secret(&self.database.url) == secret(&other.database.url)
+            && secret(&self.database.owner_url) == secret(&other.database.owner_url)
     }
 
     /// The daemon's database.
@@ -317,30 +396,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_key_is_an_error_that_names_it() {
-        let error = toml::from_str::<Config>("[deliver]\nconcurency = 3\n")
-            .expect_err("refused")
-            .to_string();
-        assert!(
-            error.contains("concurency") && error.contains("concurrency"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_lease_is_longer_than_a_request() {
-        let config: Config = toml::from_str("[deliver]\nlease_seconds = 30\n").expect("parses");
-        assert!(
-            config
-                .check()
-                .expect_err("refused")
-                .to_string()
-                .contains("lease_seconds")
-        );
-        Config::default().check().expect("defaults fit together");
-    }
-}
+mod tests;

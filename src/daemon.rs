@@ -1,33 +1,32 @@
 //! Starts, supervises and stops the stages. Promises: a stage that panics is started again and stops no other; SIGTERM
 //! finishes what is in flight and exits within 10 s (P8); systemd is told READY only when the database was reached, and its
-//! watchdog is fed only while every stage makes progress.
+//! watchdog is fed only while every stage makes progress; SIGHUP reads file and configuration again, and a wrong file
+//! changes nothing.
 
 mod heartbeat;
+mod supervise;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
 use crate::db::listener::{Wakes, listen};
 use crate::db::migrate::{MigrateError, check_version};
-use crate::db::{ConnectError, Database, Endpoint};
+use crate::db::{ConnectError, Database, Endpoint, advice};
 use crate::deliver::Deliverer;
 use crate::deliver::provider::{Client, ClientError, Timeouts};
 use crate::evaluate::Evaluator;
 use crate::host::permit::{self, Arming, PermitError};
+use crate::observe::manager;
 use crate::observe::pulse::Pulse;
+use crate::queue::holding::Holding;
 use heartbeat::Heartbeat;
+use supervise::{feed_watchdog, supervise};
 
-/// A stage that has not begun a round for this long is stuck: the watchdog is not fed any more. Longer than the longest
-/// batch and the longest wait for a connection together.
-const STUCK_AFTER: Duration = Duration::from_secs(45);
 /// The process ends then, whatever hangs. systemd would kill it later.
 const HARD_STOP: Duration = Duration::from_millis(9500);
 
@@ -60,29 +59,49 @@ pub enum DaemonError {
     HardStop,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. `reread` makes the configuration anew at SIGHUP.
 ///
 /// # Errors
 /// [`DaemonError`]; what is temporary is waited for instead.
-pub async fn run(config: Config) -> Result<(), DaemonError> {
+pub async fn run(
+    mut config: Config,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+) -> Result<(), DaemonError> {
     let stop = CancellationToken::new();
-    let signals = catch_signals(stop.clone())?;
-    let result = serve(config, &signals, stop).await;
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    result
+    let reload = catch_signals(stop.clone())?;
+    while let End::Reload(new) = serve(&config, &reread, &reload, &stop).await? {
+        config = *new;
+    }
+    Ok(())
 }
 
-/// Runs the stages until `stop`. `reload` is poked by SIGHUP.
-async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) -> Result<(), DaemonError> {
-    let endpoint = Endpoint::parse(config.url()?, config.database.ca_file.as_deref())?;
+/// Why the stages ended.
+enum End {
+    /// The daemon ends.
+    Stopped,
+    /// They begin again with this configuration.
+    Reload(Box<Config>),
+}
+
+/// What stands before the stages begin.
+struct Begun {
+    endpoint: Endpoint,
+    database: Database,
+    arming: Arming,
+    heartbeat: Heartbeat,
+    holding: Holding,
+    http: Client,
+}
+
+async fn begin(config: &Config) -> Result<Begun, DaemonError> {
+    let endpoint = Endpoint::parse(config.url()?, config.database.ca_file.as_deref())?
+        .with_timeout(config.database.connect_timeout_seconds.duration());
     let arming = Arming::load_or_create(&config.state_dir)?;
     let http = Client::new(Timeouts {
         connect: Duration::from_secs(config.deliver.connect_timeout_seconds),
         total: Duration::from_secs(config.deliver.request_timeout_seconds),
     })?;
-    let Some(client) = first_connection(&endpoint, &stop).await? else {
-        return Ok(());
-    };
+    let client = first_connection(&endpoint).await?;
     check_version(&client).await?;
     let name = config
         .name
@@ -95,63 +114,129 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
         );
     }
     drop(client);
-
     let database = endpoint.pool(config.database.pool_size.0)?;
-    let wakes = Arc::new(Wakes::default());
-    let heartbeat = Heartbeat::register(&database, &config, &name, arming.clone()).await?;
+    // A connection of its own: a pool that is full of work must not make the others believe us dead.
+    let holding = Holding::default();
+    let heartbeat =
+        Heartbeat::register(endpoint.pool(1)?, config, &name, arming.clone(), holding.clone()).await?;
+    Ok(Begun {
+        endpoint,
+        database,
+        arming,
+        heartbeat,
+        holding,
+        http,
+    })
+}
+
+/// Runs the stages until `stop`, or until a reload wants them to begin anew.
+async fn serve(
+    config: &Config,
+    reread: &impl Fn() -> Result<Config, ConfigError>,
+    reload: &Notify,
+    stop: &CancellationToken,
+) -> Result<End, DaemonError> {
+    let begun = tokio::select! {
+        // Also in the middle of a statement that hangs.
+        () = stop.cancelled() => return Ok(End::Stopped),
+        begun = Box::pin(begin(config)) => begun?,
+    };
+    let Begun {
+        endpoint,
+        database,
+        arming,
+        heartbeat,
+        holding,
+        http,
+    } = begun;
     let instance = heartbeat.instance();
+    let heartbeat = Arc::new(heartbeat);
     // Stops last: as long as it beats, nobody takes over what is still being finished.
     let heart_stop = CancellationToken::new();
-    let heart = tokio::spawn(heartbeat.run(heart_stop.clone()));
+    let heart = supervise("heartbeat", heart_stop.clone(), {
+        let (heartbeat, stop) = (heartbeat.clone(), heart_stop.clone());
+        move |_| heartbeat.clone().run(stop.clone())
+    });
 
+    let stop_stages = stop.child_token();
+    let wakes = Arc::new(Wakes::default());
     let pulses = [Pulse::new("evaluate"), Pulse::new("deliver")];
     let stages = [
-        supervise("listen", stop.clone(), {
-            let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop.clone());
-            move || listen(endpoint.clone(), wakes.clone(), stop.clone())
+        supervise("listen", stop_stages.clone(), {
+            let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop_stages.clone());
+            move |_| listen(endpoint.clone(), wakes.clone(), stop.clone())
         }),
-        supervise("evaluate", stop.clone(), {
-            let (database, wakes, stop, pulse) =
-                (database.clone(), wakes.clone(), stop.clone(), pulses[0].clone());
+        supervise("evaluate", stop_stages.clone(), {
+            let (database, wakes, stop, pulse) = (
+                database.clone(),
+                wakes.clone(),
+                stop_stages.clone(),
+                pulses[0].clone(),
+            );
             let (evaluate, capture) = (config.evaluate.clone(), config.capture.clone());
-            move || evaluator(&database, &wakes, &evaluate, &capture, &pulse).run(stop.clone())
+            move |_| evaluator(&database, &wakes, &evaluate, &capture, &pulse).run(stop.clone())
         }),
-        supervise("deliver", stop.clone(), {
-            let (wakes, stop, pulse) = (wakes.clone(), stop.clone(), pulses[1].clone());
-            let (database, deliver) = (database.clone(), config.deliver.clone());
-            move || {
-                Deliverer {
+        supervise("deliver", stop_stages.clone(), {
+            let (wakes, stop, pulse) = (wakes.clone(), stop_stages.clone(), pulses[1].clone());
+            let deliver = config.deliver.clone();
+            move |again| {
+                let deliverer = Deliverer {
                     database: database.clone(),
                     wakes: wakes.clone(),
                     config: deliver.clone(),
                     arming: arming.clone(),
                     instance,
                     client: http.clone(),
+                    holding: holding.clone(),
                     pulse: pulse.clone(),
+                };
+                let (database, holding, stop) = (database.clone(), holding.clone(), stop.clone());
+                async move {
+                    if again {
+                        disown(&database, instance, &holding).await;
+                    }
+                    deliverer.run(stop).await;
                 }
-                .run(stop.clone())
             }
         }),
-        supervise("watchdog", stop.clone(), {
-            let stop = stop.clone();
-            move || feed_watchdog(pulses.to_vec(), stop.clone())
+        supervise("watchdog", stop_stages.clone(), {
+            let (stop, limit) = (stop_stages.clone(), config.longest_round());
+            move |_| feed_watchdog(pulses.to_vec(), limit, stop.clone())
         }),
     ];
-    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status("running")]);
+    let running = format!("running on {} as instance {instance}", endpoint.database());
+    manager::ready(&running);
     tracing::info!(
         INSTANCE = instance,
         "Running on {} as instance {instance}.",
         endpoint.database()
     );
 
-    loop {
+    let end = loop {
         tokio::select! {
-            () = stop.cancelled() => break,
-            () = reload.notified() => wakes.configuration.notify_one(),
+            () = stop.cancelled() => break End::Stopped,
+            () = reload.notified() => {}
         }
+        manager::reloading();
+        match reread() {
+            Ok(new) if !new.same_as(config) => break End::Reload(Box::new(new)),
+            Ok(_) => {
+                tracing::info!(
+                    "Reloading: the file is as it was; reading the configuration in the database again."
+                );
+                wakes.configuration.notify_one();
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "The new configuration is wrong; the old one stays.")
+            }
+        }
+        manager::ready(&running);
+    };
+    match end {
+        End::Stopped => tracing::info!("Stopping: finishing what is in flight."),
+        End::Reload(_) => tracing::info!("Reloading: the stages begin anew with the changed file."),
     }
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    tracing::info!("Stopping: finishing what is in flight.");
+    stop_stages.cancel();
     let ended = tokio::time::timeout(HARD_STOP, async {
         for stage in stages {
             let _ = stage.await;
@@ -160,8 +245,30 @@ async fn serve(config: Config, reload: &Arc<Notify>, stop: CancellationToken) ->
         let _ = heart.await;
     });
     ended.await.map_err(|_| DaemonError::HardStop)?;
-    tracing::info!("Stopped.");
-    Ok(())
+    if matches!(end, End::Stopped) {
+        tracing::info!("Stopped.");
+    }
+    Ok(end)
+}
+
+/// The claims of a deliver stage that failed: its calls are gone. Without an owner they are recovered at once, like those of a
+/// daemon that died, and need not wait for the end of their leases. Outcomes that are still being written stay ours.
+async fn disown(database: &Database, instance: i64, holding: &Holding) {
+    let result = match database.get().await {
+        Ok(client) => client
+            .execute(
+                "update sicantik_notify.queue set claimed_by = 0 \
+                 where claimed_by = $1 and state = 'processing' and claim_token <> all ($2)",
+                &[&instance, &holding.tokens()],
+            )
+            .await
+            .map_err(ConnectError::Server),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        // The next failure of the stage, or the end of this process, frees them.
+        tracing::error!(error = %error, "The messages of the failed stage could not be freed.");
+    }
 }
 
 fn evaluator(
@@ -180,77 +287,27 @@ fn evaluator(
     }
 }
 
-/// The server may come up after us: wait for it. `None`: stopped meanwhile.
-async fn first_connection(
-    endpoint: &Endpoint,
-    stop: &CancellationToken,
-) -> Result<Option<tokio_postgres::Client>, DaemonError> {
+/// The server may come up after us: wait for it.
+async fn first_connection(endpoint: &Endpoint) -> Result<tokio_postgres::Client, DaemonError> {
     let mut pause = Duration::from_millis(250);
     loop {
         match endpoint.connect().await {
-            Ok(client) => return Ok(Some(client)),
-            // The server answered, and said no: waiting does not help.
-            Err(ConnectError::Server(e))
-                if e.as_db_error()
-                    .is_some_and(|d| !d.code().code().starts_with("57P")) =>
-            {
+            Ok(client) => return Ok(client),
+            // It answered, and said no: waiting does not help.
+            Err(ConnectError::Server(e)) if !advice::is_temporary(&e) => {
                 return Err(ConnectError::Server(e).into());
             }
-            Err(error) => tracing::warn!(error = %error, "Waiting for the database."),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
-        }
-    }
-}
-
-/// Runs a stage, again and again until `stop`: a stage that panics or ends too early must not silence the daemon.
-fn supervise<F, Fut>(name: &'static str, stop: CancellationToken, make: F) -> JoinHandle<()>
-where
-    F: Fn() -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    tokio::spawn(async move {
-        loop {
-            let result = tokio::spawn(make()).await;
-            if stop.is_cancelled() {
-                return;
-            }
-            match result {
-                Ok(()) => tracing::error!(STAGE = name, "Stage {name} ended by itself; starting it again."),
-                Err(error) => {
-                    tracing::error!(STAGE = name, error = %error, "Stage {name} failed; starting it again.")
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "Waiting for the database.");
+                // Longer than the longest try and the pause after it.
+                manager::waiting(
+                    &format!("waiting for the database: {error}"),
+                    Duration::from_secs(180),
+                );
             }
         }
-    })
-}
-
-/// Feeds systemd's watchdog while every stage makes progress.
-async fn feed_watchdog(pulses: Vec<Pulse>, stop: CancellationToken) {
-    let Some(interval) = sd_notify::watchdog_enabled() else {
-        return stop.cancelled().await;
-    };
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(interval / 3) => {}
-        }
-        match pulses.iter().find(|p| p.silence() > STUCK_AFTER) {
-            None => {
-                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-            }
-            Some(stuck) => tracing::error!(
-                STAGE = stuck.name(),
-                "Stage {} is stuck; the watchdog is not fed.",
-                stuck.name()
-            ),
-        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
     }
 }
 
@@ -263,11 +320,13 @@ fn catch_signals(stop: CancellationToken) -> Result<Arc<Notify>, DaemonError> {
     tokio::spawn(async move {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return stop.cancel(),
-                _ = interrupt.recv() => return stop.cancel(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
                 _ = hangup.recv() => poke.notify_one(),
             }
         }
+        manager::stopping();
+        stop.cancel();
     });
     Ok(reload)
 }

@@ -38,7 +38,7 @@ begin
         where q.rule_id = new.id and q.state = 'pending' and q.waiting_for = 'rule_inactive';
     else
         update sicantik_notify.queue q set ready = false, waiting_for = 'rule_inactive'
-        where q.rule_id = new.id and q.state = 'pending' and q.waiting_for is null;
+        where q.rule_id = new.id and q.state = 'pending' and q.waiting_for is distinct from 'rule_inactive';
     end if;
     return null;
 end

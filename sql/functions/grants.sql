@@ -46,6 +46,7 @@ begin
     end loop;
 end
 $functions$;
+grant execute on function sicantik_notify.clock() to sicantik_notifyd, sicantik_notify_operator, sicantik_notify_viewer;
 grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hook_findings(), sicantik_notify.capture_misses(),
     sicantik_notify.host_identity(), sicantik_notify.delivery_permit(text), sicantik_notify.arm(text, text, boolean),
     sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.show_phone(text),

@@ -5,7 +5,7 @@ with due as (
     where s.id in (
         select d.id
         from sicantik_notify.event_set_aside d
-        where d.next_try_at <= clock_timestamp()
+        where d.next_try_at <= sicantik_notify.clock()
         order by d.next_try_at
         limit $1::bigint
         for update skip locked

@@ -3,9 +3,9 @@
 -- $1 event ids of each change (json arrays), $2 trigger, $3 rule, $4 error, $5 tries so far
 insert into sicantik_notify.event_set_aside (next_try_at, tries, model, record_id, target_trigger, target_rule, error, events)
 select case s.tries
-           when 0 then clock_timestamp() + interval '10 seconds'
-           when 1 then clock_timestamp() + interval '1 minute'
-           when 2 then clock_timestamp() + interval '10 minutes'
+           when 0 then sicantik_notify.clock() + interval '10 seconds'
+           when 1 then sicantik_notify.clock() + interval '1 minute'
+           when 2 then sicantik_notify.clock() + interval '10 minutes'
        end,
        s.tries + 1, first.model, first.record_id, s.trigger_id, s.rule_id, s.error, e.events
 from unnest($1::jsonb[], $2::bigint[], $3::bigint[], $4::text[], $5::smallint[]) as s (ids, trigger_id, rule_id, error, tries)

@@ -1,7 +1,7 @@
 -- Providers with their health and secrets, in the order of the fallback.
 select p.id, p.name, p.provider_type, p.sequence, p.active, p.is_default, p.settings, p.on_uncertain,
        extract(epoch from p.uncertain_wait)::double precision as uncertain_wait,
-       coalesce(h.open_until > clock_timestamp(), false) as circuit_open,
+       coalesce(h.open_until > sicantik_notify.clock(), false) as circuit_open,
        coalesce((select jsonb_object_agg(s.name, jsonb_build_object('value', s.value, 'credential', s.credential))
                  from sicantik_notify.provider_secret s where s.provider_id = p.id), '{}') as secrets
 from sicantik_notify.provider p

@@ -7,7 +7,7 @@ select f.severity, null, 'hooks of ' || coalesce(f.table_name, f.model), f.findi
 from sicantik_notify.hook_findings() f
 union all
 select 'alarm', s.set_aside_at, 'event of ' || s.model || ',' || s.record_id,
-       'could not be evaluated: ' || s.error, 'mend the rule; its events are kept in event_set_aside'
+       'could not be evaluated: ' || s.error, 'mend the rule: what was set aside is tried again with every change of configuration'
 from sicantik_notify.event_set_aside s
 where s.next_try_at is null
 union all
@@ -19,11 +19,19 @@ select 'alarm', h.last_error_at, 'provider ' || p.name, 'paused: ' || coalesce(h
        'see the error; messages wait and burn no retries'
 from sicantik_notify.provider_health h
 join sicantik_notify.provider p on p.id = h.provider_id
-where h.open_until > clock_timestamp()
+where h.open_until > sicantik_notify.clock()
 union all
-select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not send: ' || i.note, 'see the reason'
+select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not send: ' || i.note,
+       'if it should send, run sicantik-notifyd arm on its machine'
 from sicantik_notify.instance i
 where not i.delivering
+union all
+select 'alarm', w.since, 'daemon', 'work waits, and no daemon has shown a sign of life for a minute',
+       'start it (systemctl start sicantik-notifyd), or see its log (journalctl -u sicantik-notifyd)'
+from (select least((select min(e.occurred_at) from sicantik_notify.event e),
+                   (select min(q.scheduled_at) from sicantik_notify.queue q where q.state = 'pending' and q.ready)) as since) w
+where w.since < sicantik_notify.clock() - interval '1 minute'
+  and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
 union all
 select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log or decision',
        'call sicantik_notify.ensure_partitions() and move them'

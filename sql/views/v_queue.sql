@@ -7,7 +7,8 @@ select q.id, q.state, r.code as rule, t.code as trigger, q.model, q.record_id, q
            when q.state = 'held' then 'held: ' || coalesce(q.last_error, 'a person must release or cancel it')
            when q.waiting_for = 'rule_inactive' then 'rule inactive'
            when exists (select from sicantik_notify.queue b where b.phone = q.phone and b.state = 'processing') then 'recipient busy'
-           when not q.ready and q.scheduled_at > clock_timestamp() then 'scheduled'
+           when q.waiting_for = 'provider' then 'a provider: ' || coalesce(q.last_error, 'none can take it')
+           when not q.ready and q.scheduled_at > sicantik_notify.clock() then 'scheduled'
            else 'the daemon'
        end as waiting_for,
        q.possible_duplicate, q.last_error as error, null::text as provider_type, null::text as external_id,

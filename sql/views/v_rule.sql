@@ -8,7 +8,7 @@ left join (
     select g.rule_id, count(*) filter (where g.state = 'sent') as sent, count(*) filter (where g.state = 'failed') as failed,
            max(g.finished_at) as last_finished_at
     from sicantik_notify.log g
-    where g.finished_at > clock_timestamp() - interval '30 days'
+    where g.finished_at > sicantik_notify.clock() - interval '30 days'
     group by g.rule_id
 ) l on l.rule_id = r.id;
 comment on view sicantik_notify.v_rule is 'Aturan: rules, with waiting messages and the results of the last 30 days';

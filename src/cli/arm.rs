@@ -6,7 +6,7 @@ use crate::host::permit::{Arming, arm, ask};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Do not ask
+    /// Do not ask for the database's name
     #[arg(long)]
     yes: bool,
 }
@@ -31,7 +31,11 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         if answer.trim() != endpoint.database() {
-            return Err("not armed: the name does not match".into());
+            return Err(format!(
+                "not armed: the name does not match; type {} to go on, or give --yes",
+                endpoint.database()
+            )
+            .into());
         }
     }
     let label = gethostname::gethostname().to_string_lossy().into_owned();

@@ -7,7 +7,7 @@ use super::{Done, Outcome, owner_endpoint};
 use crate::capture::hooks;
 use crate::capture::plan::publish;
 use crate::config::Config;
-use crate::evaluate::configuration::Configuration;
+use crate::evaluate::configuration::{Configuration, RIGHTS};
 use crate::host::grants;
 
 #[derive(Debug, clap::Args)]
@@ -21,10 +21,16 @@ enum Action {
     /// Print what `install` runs, to read it first or to run it by hand
     Sql,
     /// Install the hooks on the tables that active triggers watch
+    ///
+    /// One short transaction a table, tried again while Odoo holds its lock. Safe to run again.
     Install,
-    /// Compare the hooks with what they should be; exit code 3 if they differ
+    /// Compare the hooks with what they should be
+    ///
+    /// Prints each difference with its remedy. Exit code 3 if there is one.
     Verify,
-    /// Remove every hook; the host's tables are then as they were
+    /// Remove every hook from Odoo's tables, which are then as they were
+    ///
+    /// Nothing is captured from then on. The schema sicantik_notify stays.
     Remove,
 }
 
@@ -48,7 +54,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 println!("hook of {} installed", script.table);
             }
             if scripts.is_empty() {
-                println!("No active trigger watches a table; nothing to install.");
+                println!(
+                    "No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger."
+                );
             }
             verify(&client).await
         }
@@ -67,8 +75,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 /// Brings `capture_plan` up to date with the configuration, as the daemon does. Gives the connection back.
 pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let tx = client.transaction().await?;
-    let configuration = Configuration::load(&tx).await?;
     tx.batch_execute("set local role sicantik_notify_owner").await?;
+    let configuration = Configuration::load(&tx).await?;
     publish(&tx, &configuration.plan()).await?;
     tx.commit().await?;
     for statement in grants::grant_columns(&client, &configuration.tables()).await? {
@@ -76,7 +84,8 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
             "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
         );
     }
-    for problem in &configuration.problems {
+    // Rights that were missing a moment ago have been granted, or are said above.
+    for problem in configuration.problems.iter().filter(|p| p.about != RIGHTS) {
         eprintln!("{}: {}\n    {}", problem.about, problem.summary, problem.remedy);
     }
     Ok(client)

@@ -1,6 +1,6 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `status`).
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`).
 
 mod arm;
 mod demo;
@@ -22,33 +22,73 @@ use crate::db::Endpoint;
 
 /// Turns committed changes of permits and documents in an Odoo database into WhatsApp messages.
 #[derive(Debug, Parser)]
-#[command(name = "sicantik-notifyd", version, max_term_width = 100)]
+#[command(
+    name = "sicantik-notifyd",
+    version,
+    max_term_width = 100,
+    subcommand_help_heading = "Commands",
+    after_help = AFTER_HELP
+)]
 struct Cli {
     /// Configuration file [default: /etc/sicantik-notifyd/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     config: Option<PathBuf>,
-    /// Database to connect to, instead of the one in the configuration
-    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    /// Connect with this URL or `key=value` string instead of the configured one
+    #[arg(long, global = true, value_name = "URL", display_order = 901)]
     database_url: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
+/// What does not belong to one command.
+const AFTER_HELP: &str = "\
+First steps, with a database URL of a DBA in SICANTIK_NOTIFYD_OWNER_URL:
+  sicantik-notifyd migrate          make the schema sicantik_notify
+  sicantik-notifyd hooks sql        read what will be installed on Odoo's tables
+  sicantik-notifyd hooks install    install it
+  systemctl start sicantik-notifyd  start the daemon
+
+Environment:
+  SICANTIK_NOTIFYD_DATABASE_URL  how the daemon connects (role sicantik_notifyd)
+  SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
+  SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
+  SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`
+
+Exit codes:
+  0  done
+  1  failed; the last line says why, and what to do
+  2  wrong usage
+  3  done, and something needs a person (hooks verify, migrate, status)";
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon (systemd does this)
+    /// Run the daemon; systemd does this
+    ///
+    /// Waits for the database, evaluates events and delivers messages until SIGTERM, which finishes what is in flight within
+    /// ten seconds. SIGHUP reads the configuration again; a wrong file is reported and changes nothing.
     Run,
-    /// Create or update the schema sicantik_notify; as a DBA
+    /// Create or update the schema sicantik_notify, as a DBA
+    ///
+    /// Makes the roles, tables, functions and views of sicantik_notify, offers the guide's triggers, templates and (inactive)
+    /// rules once, and grants the daemon what it reads of Odoo. Safe to run again. Needs a superuser, or a role with
+    /// CREATEROLE that may create schemas in this database and is a member of the role that owns Odoo's tables.
     Migrate(migrate::Args),
-    /// The hooks on the host's tables; as a DBA
+    /// Print, install, verify or remove the hooks on Odoo's tables, as a DBA
     Hooks(hooks::Args),
-    /// Allow the daemon of this machine to send from this database (after a move or a restore)
+    /// Allow the daemon of this machine to send from this database
+    ///
+    /// A copy of a database never sends. After a move or a restore, this says that the database in hand is the real one.
+    /// Run it on the daemon's machine, as the daemon's user: the secret lies in its state directory.
     Arm(arm::Args),
-    /// What waits, what was sent, what needs a person
+    /// Show what waits, what was sent, and what needs a person
+    ///
+    /// Exit code 3 if something needs a person.
     Status(status::Args),
-    /// What a domain means: its SQL, and the records of the host that meet it; reads only
+    /// Show what a domain means on the attached host
+    ///
+    /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
     Domain(domain::Args),
-    /// The whole road on an embedded PostgreSQL and a fake gateway, in seconds
+    /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
 
@@ -94,13 +134,18 @@ async fn execute(cli: Cli) -> Outcome {
     if let Command::Demo(args) = cli.command {
         return demo::execute(args).await;
     }
-    let mut config = Config::load(cli.config.as_deref())?;
-    if let Some(url) = cli.database_url {
-        config.database.owner_url = Some(url.clone().into());
-        config.database.url = Some(url.into());
-    }
+    let (file, url) = (cli.config, cli.database_url);
+    let read = move || {
+        let mut config = Config::load(file.as_deref())?;
+        if let Some(url) = &url {
+            config.database.owner_url = Some(url.clone().into());
+            config.database.url = Some(url.clone().into());
+        }
+        Ok(config)
+    };
+    let config = read()?;
     match cli.command {
-        Command::Run => run::execute(config).await,
+        Command::Run => run::execute(config, read).await,
         Command::Migrate(args) => migrate::execute(&config, args).await,
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,

@@ -8,7 +8,7 @@ use crate::db::statements as sql;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// For scripts
+    /// Print one JSON object, for scripts
     #[arg(long)]
     json: bool,
 }
@@ -85,7 +85,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
             );
         }
         if instances.is_empty() {
-            println!("no daemon is running");
+            println!("no daemon is running; start it with `systemctl start sicantik-notifyd`");
         }
         for r in &problems {
             let (severity, about): (&str, Option<&str>) = (r.get(0), r.get(1));

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, TimeoutType};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Time for making a connection where the configuration names none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +23,9 @@ pub enum ConnectError {
     #[error("the database URL cannot be read: {0}")]
     Url(String),
     /// A CA file cannot be used.
-    #[error("the CA file {path} cannot be used: {reason}")]
+    #[error(
+        "the CA file {path} cannot be used: {reason}; it must hold certificates in PEM (`database.ca_file`, sslrootcert=)"
+    )]
     CaFile {
         /// Which file.
         path: PathBuf,
@@ -31,11 +36,15 @@ pub enum ConnectError {
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     /// The server refused, or is not there.
-    #[error("no connection to PostgreSQL: {}", super::describe(.0))]
+    #[error("no connection to PostgreSQL: {}{}", super::describe(.0), next_step(.0))]
     Server(#[from] tokio_postgres::Error),
     /// The pool gave nothing in time.
     #[error("no connection to PostgreSQL: {0}")]
     Pool(String),
+}
+
+fn next_step(error: &tokio_postgres::Error) -> String {
+    super::advice::next_step(error).map_or_else(String::new, |step| format!("; {step}"))
 }
 
 /// Where and how to connect: parsed once, used by pool, listener and migrations.
@@ -43,6 +52,7 @@ pub enum ConnectError {
 pub struct Endpoint {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
+    timeout: Duration,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -83,7 +93,7 @@ impl Endpoint {
             .ssl_mode(ssl)
             .application_name("sicantik-notifyd")
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(CONNECT_TIMEOUT)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(15))
             .keepalives_interval(Duration::from_secs(5))
@@ -91,7 +101,18 @@ impl Endpoint {
             .tcp_user_timeout(Duration::from_secs(30));
         let ca = root.map(PathBuf::from).or_else(|| ca_file.map(Path::to_path_buf));
         let tls = MakeRustlsConnect::new(client_config(ssl, ca.as_deref())?);
-        Ok(Self { config, tls })
+        Ok(Self {
+            config,
+            tls,
+            timeout: CONNECT_TIMEOUT,
+        })
+    }
+
+    /// With another time for making a connection, and for waiting for a free one of the pool.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout(timeout);
+        self.timeout = timeout;
+        self
     }
 
     /// The same server and database as another user.
@@ -111,7 +132,7 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError::Server`].
     pub async fn connect(&self) -> Result<tokio_postgres::Client, ConnectError> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        let (client, connection) = self.limited(self.config.connect(self.tls.clone())).await?;
         tokio::spawn(async move {
             // The client's next call reports what went wrong here.
             let _ = connection.await;
@@ -132,7 +153,21 @@ impl Endpoint {
         ),
         ConnectError,
     > {
-        Ok(self.config.connect(self.tls.clone()).await?)
+        self.limited(self.config.connect(self.tls.clone())).await
+    }
+
+    /// The driver's own time-out ends with TCP: a server that accepts and then says nothing would hold us for ever.
+    async fn limited<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ConnectError> {
+        match tokio::time::timeout(self.timeout * 2, connecting).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(ConnectError::Pool(format!(
+                "no answer in {} s; check host and port of the database URL, and the network between",
+                self.timeout.as_secs() * 2
+            ))),
+        }
     }
 
     /// A pool of at most `size` connections.
@@ -150,9 +185,9 @@ impl Endpoint {
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(Duration::from_secs(10)))
-            .create_timeout(Some(Duration::from_secs(15)))
-            .recycle_timeout(Some(Duration::from_secs(5)))
+            .wait_timeout(Some(self.timeout))
+            .create_timeout(Some(self.timeout))
+            .recycle_timeout(Some(self.timeout / 2))
             .build()
             .map_err(|e| ConnectError::Pool(e.to_string()))?;
         Ok(Database { pool })
@@ -173,6 +208,12 @@ impl Database {
     pub async fn get(&self) -> Result<Object, ConnectError> {
         self.pool.get().await.map_err(|e| match e {
             deadpool_postgres::PoolError::Backend(error) => ConnectError::Server(error),
+            deadpool_postgres::PoolError::Timeout(TimeoutType::Wait) => ConnectError::Pool(
+                "all connections are busy; raise `database.pool_size` if this stays so".into(),
+            ),
+            deadpool_postgres::PoolError::Timeout(_) => ConnectError::Pool(
+                "the server did not answer in time; check that it runs, and the network between".into(),
+            ),
             other => ConnectError::Pool(other.to_string()),
         })
     }

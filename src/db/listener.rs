@@ -14,15 +14,26 @@ use super::Endpoint;
 /// Keeps a connection that listens to [`CHANNELS`] and wakes at each notification, and once after each (re)connect,
 /// since something may have come while nobody listened. Ends when `stop` is cancelled.
 pub async fn listen(endpoint: Endpoint, wakes: Arc<Wakes>, stop: CancellationToken) {
-    let mut pause = Duration::from_millis(200);
+    let mut pause = FIRST_PAUSE;
+    let mut lost = false;
     loop {
+        let mut listened = false;
         tokio::select! {
             () = stop.cancelled() => return,
-            result = session(&endpoint, &wakes) => {
+            result = session(&endpoint, &wakes, || {
+                listened = true;
+                if std::mem::take(&mut lost) {
+                    tracing::info!("Listening again.");
+                }
+            }) => {
                 if let Err(error) = result {
                     tracing::warn!(error, "The listening connection was lost; polling goes on.");
                 }
             }
+        }
+        lost = true;
+        if listened {
+            pause = FIRST_PAUSE;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -30,6 +41,9 @@ pub async fn listen(endpoint: Endpoint, wakes: Arc<Wakes>, stop: CancellationTok
         }
     }
 }
+
+/// Before the second try to connect; doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Channels, as the hooks and the triggers of the configuration use them.
 const CHANNELS: [&str; 2] = ["sicantik_notify_event", "sicantik_notify_config"];
@@ -55,7 +69,8 @@ impl Wakes {
     }
 }
 
-async fn session(endpoint: &Endpoint, wakes: &Wakes) -> Result<(), String> {
+async fn session(endpoint: &Endpoint, wakes: &Wakes, subscribed_now: impl FnOnce()) -> Result<(), String> {
+    let mut subscribed_now = Some(subscribed_now);
     let (client, mut connection) = endpoint.connect_raw().await.map_err(|e| e.to_string())?;
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
     let command: String = CHANNELS.iter().map(|name| format!("listen {name};")).collect();
@@ -68,6 +83,9 @@ async fn session(endpoint: &Endpoint, wakes: &Wakes) -> Result<(), String> {
             result = &mut subscribe, if !subscribed => {
                 result.map_err(|e| super::describe(&e))?;
                 subscribed = true;
+                if let Some(tell) = subscribed_now.take() {
+                    tell();
+                }
                 CHANNELS.iter().filter_map(|name| wakes.of(name)).for_each(Notify::notify_one);
             }
             message = messages.next() => match message {

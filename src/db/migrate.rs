@@ -1,12 +1,13 @@
 //! Brings the schema `sicantik_notify` up to date. Promises: safe to run again and by two processes at once; needs no
 //! superuser (CREATEROLE, CREATE on the database, and rights on the host tables that it passes on); refuses a schema that
-//! is newer than this binary.
+//! is newer than this binary, and a database that is not Odoo's.
 
 use std::time::Duration;
 
 use refinery::{Migration, Runner};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::{ConnectError, Endpoint};
 
@@ -59,6 +60,17 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_problem.sql",
 ];
 
+/// Tables that every Odoo has, and that we read.
+const HOST_TABLES: &[&str] = &[
+    "ir_model",
+    "ir_model_fields",
+    "ir_config_parameter",
+    "res_users",
+    "res_partner",
+];
+/// Tables that the guide's triggers watch.
+const SICANTIK_TABLES: &[&str] = &["sicantik_permit", "sicantik_document"];
+
 const GRANTS: &str = include_str!("../../sql/functions/grants.sql");
 const DEFAULTS: &str = include_str!("../../sql/defaults.sql");
 
@@ -76,6 +88,30 @@ pub enum MigrateError {
         /// The server's answer.
         source: tokio_postgres::Error,
     },
+    /// The connected role may not do it.
+    #[error(
+        "{step} failed: {}. Connect as a DBA with --database-url or `database.owner_url`: a superuser, or a role with \
+         CREATEROLE that may create schemas in this database and is a member of the role that owns Odoo's tables",
+        super::describe(.source)
+    )]
+    Rights {
+        /// Which step.
+        step: String,
+        /// The server's answer.
+        source: tokio_postgres::Error,
+    },
+    /// Not an Odoo database.
+    #[error(
+        "the database {database} is not Odoo's: it has no table {}. Name the database that Odoo itself uses \
+         (db_name in odoo.conf) with --database-url or `database.owner_url`",
+        missing.join(", ")
+    )]
+    NotAHost {
+        /// Which database.
+        database: String,
+        /// Tables that every Odoo has.
+        missing: Vec<String>,
+    },
     /// A migration failed.
     #[error("migration failed: {0}")]
     Refinery(#[from] refinery::Error),
@@ -90,10 +126,18 @@ pub enum MigrateError {
         /// Newest version that this binary knows.
         known: i32,
     },
-    /// The schema is older, or not there.
-    #[error("the schema is at version {found}, this binary needs {known}: run `sicantik-notifyd migrate`")]
+    /// The schema is not there.
+    #[error("the database {database} has no schema sicantik_notify: run `sicantik-notifyd migrate` as a DBA")]
+    Absent {
+        /// Which database.
+        database: String,
+    },
+    /// The schema is older.
+    #[error(
+        "the schema is at version {found}, this binary needs {known}: run `sicantik-notifyd migrate` as a DBA"
+    )]
     Older {
-        /// Version in the database (0: none).
+        /// Version in the database.
         found: i32,
         /// Version that this binary needs.
         known: i32,
@@ -114,12 +158,18 @@ pub struct Report {
     pub partitions: Vec<String>,
     /// Host tables on which rights could not be granted, with the statements that a DBA should run.
     pub missing_grants: Vec<String>,
+    /// Tables of SICANTIK that the host lacks; triggers on them cannot work.
+    pub missing_tables: Vec<String>,
 }
 
 fn step<'a>(step: &'a str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + 'a {
-    move |source| MigrateError::Step {
-        step: step.to_owned(),
-        source,
+    move |source| {
+        let step = step.to_owned();
+        if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            MigrateError::Rights { step, source }
+        } else {
+            MigrateError::Step { step, source }
+        }
     }
 }
 
@@ -161,6 +211,9 @@ pub async fn found_version(client: &Client) -> Result<i32, MigrateError> {
 pub async fn check_version(client: &Client) -> Result<(), MigrateError> {
     let (found, known) = (found_version(client).await?, known_version());
     match found.cmp(&known) {
+        std::cmp::Ordering::Less if found == 0 => Err(MigrateError::Absent {
+            database: database_name(client).await?,
+        }),
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(MigrateError::Newer { found, known }),
         std::cmp::Ordering::Less => Err(MigrateError::Older { found, known }),
@@ -180,6 +233,13 @@ pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, Migr
     if found > known {
         return Err(MigrateError::Newer { found, known });
     }
+    // Before anything is made: a schema in the wrong database is a nuisance to remove.
+    let missing = missing_tables(&client, HOST_TABLES).await?;
+    if !missing.is_empty() {
+        let database = database_name(&client).await?;
+        return Err(MigrateError::NotAHost { database, missing });
+    }
+    report.missing_tables = missing_tables(&client, SICANTIK_TABLES).await?;
     client
         .batch_execute(BOOTSTRAP)
         .await
@@ -218,13 +278,35 @@ pub async fn migrate(endpoint: &Endpoint, defaults: bool) -> Result<Report, Migr
     report.missing_grants = crate::host::grants::grant(&client)
         .await
         .map_err(step("granting rights on host tables"))?;
-    client
+    let bound = client
         .batch_execute(
             "set role sicantik_notify_owner; select sicantik_notify.bind_installation(); reset role",
         )
-        .await
-        .map_err(step("binding the installation to this database"))?;
+        .await;
+    match bound {
+        // The host's identity is behind the rights that are missing: the run after they were granted binds.
+        Err(e)
+            if e.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) && !report.missing_grants.is_empty() => {}
+        other => other.map_err(step("binding the installation to this database"))?,
+    }
     Ok(report)
+}
+
+async fn database_name(client: &Client) -> Result<String, MigrateError> {
+    let row = client.query_one("select current_database()::text", &[]).await;
+    Ok(row.map_err(step("asking for the database's name"))?.get(0))
+}
+
+async fn missing_tables(client: &Client, wanted: &[&str]) -> Result<Vec<String>, MigrateError> {
+    let rows = client
+        .query(
+            "select w.name from unnest($1::text[]) with ordinality as w (name, place) \
+             where to_regclass('public.' || quote_ident(w.name)) is null order by w.place",
+            &[&wanted],
+        )
+        .await
+        .map_err(step("looking for the host's tables"))?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
 /// One migration at a time, without waiting for ever behind a dead one.

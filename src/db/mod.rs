@@ -1,5 +1,6 @@
 //! The database: connections, TLS, statements, migrations, ids of rows.
 
+pub mod advice;
 pub mod connect;
 pub mod ids;
 pub mod listener;

@@ -20,7 +20,7 @@ use crate::host::phone::Phone;
 use crate::queue::claim::Claimed;
 use crate::queue::settle::{FinalState, Settlement, Verdict};
 
-/// How long a message waits while no provider can take it.
+/// How long a message waits while no provider can take it, at first.
 const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 
 /// Providers and templates.
@@ -122,6 +122,11 @@ impl Directory {
         }
     }
 
+    /// True while the provider's circuit was open at the last reading.
+    pub fn circuit_is_open(&self, provider: ProviderId) -> bool {
+        self.candidates.iter().any(|c| c.id == provider && c.circuit_open)
+    }
+
     /// Routes of claimed messages; those that have none are settled at once, with the reason.
     ///
     /// # Errors
@@ -131,58 +136,67 @@ impl Directory {
         client: &deadpool_postgres::Client,
         claimed: Vec<Claimed>,
     ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
-        let (now, known) = self.recipients(client, &claimed).await?;
+        let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+        let known = match self.recipients(client, &claimed).await {
+            Err(error) if error.as_db_error().is_some() => {
+                // The host's tables are not ours. Without their word nobody has consented, which leaves the gateways.
+                tracing::error!(
+                    error = %crate::db::describe(&error),
+                    "The host does not tell who allowed messages through Meta; nobody is taken to have."
+                );
+                HashMap::new()
+            }
+            known => known?,
+        };
         let (mut routed, mut settled) = (Vec::new(), Vec::new());
         for message in claimed {
             let recipient = known.get(&message.phone).copied().unwrap_or(Recipient {
                 opted_in: false,
                 last_inbound_at: None,
             });
-            let prepared = Phone::parse(&message.phone)
-                .map_err(|e| fail(&message, e.to_string()))
-                .and_then(|phone| match TemplateKey::new(message.template_key.clone()) {
-                    Ok(key) => self
-                        .choose(now, recipient, &message, &key)
-                        .map(|routes| (phone, routes)),
-                    Err(error) => Err(fail(&message, error.to_string())),
-                });
-            match prepared {
-                Ok((phone, routes)) => routed.push(Prepared::new(message, phone, routes)),
-                Err(settlement) => settled.push(*settlement),
+            match self.prepare(now, recipient, &message) {
+                Ok((phone, routes, others_paused)) => {
+                    routed.push(Prepared::new(message, phone, routes, others_paused))
+                }
+                Err(verdict) => settled.push(Settlement::of(message, Vec::new(), *verdict)),
             }
         }
         Ok((routed, settled))
     }
 
-    fn choose(
+    fn prepare(
         &self,
         now: DateTime<Utc>,
         recipient: Recipient,
         message: &Claimed,
-        key: &TemplateKey,
-    ) -> Result<Vec<RouteTo>, Box<Settlement>> {
+    ) -> Result<(Phone, Vec<RouteTo>, bool), Box<Verdict>> {
+        let phone = Phone::parse(&message.phone).map_err(|e| fail(e.to_string()))?;
+        let key = TemplateKey::new(message.template_key.clone()).map_err(|e| fail(e.to_string()))?;
         let choice = dispatcher::choose(&Facts {
             now,
             recipient,
             message: Message {
-                key,
+                key: &key,
                 context: &message.context,
             },
             candidates: &self.candidates,
             templates: &self.templates,
             meta_keys: &self.meta_keys,
         });
-        if choice.routes.is_empty() {
-            return Err(no_route(message, &choice));
-        }
-        Ok(choice
+        let others_paused = choice.skipped.iter().any(|s| s.reason == SkipReason::CircuitOpen);
+        let routes: Vec<RouteTo> = choice
             .routes
-            .into_iter()
+            .iter()
             .filter_map(|route| {
                 let provider = self.providers.get(&route.provider)?.clone();
+                let route = route.clone();
                 Some(RouteTo { route, provider })
             })
-            .collect())
+            .collect();
+        if routes.is_empty() {
+            return Err(no_route(message, &choice));
+        }
+        Ok((phone, routes, others_paused))
     }
 
     /// Consent and last inbound message of each number, in two statements; asked only where Meta is a candidate.
@@ -190,15 +204,14 @@ impl Directory {
         &self,
         client: &deadpool_postgres::Client,
         claimed: &[Claimed],
-    ) -> Result<(DateTime<Utc>, HashMap<String, Recipient>), tokio_postgres::Error> {
-        let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+    ) -> Result<HashMap<String, Recipient>, tokio_postgres::Error> {
         let mut known: HashMap<String, Recipient> = HashMap::new();
         if !self
             .candidates
             .iter()
             .any(|c| c.kind == ProviderKind::Meta && c.active && c.configured)
         {
-            return Ok((now, known));
+            return Ok(known);
         }
         let partners: Vec<i64> = claimed.iter().filter_map(|m| m.partner.map(|p| p.0)).collect();
         let opted_in: HashMap<i64, bool> = client
@@ -236,13 +249,13 @@ impl Directory {
                 recipient.last_inbound_at = recipient.last_inbound_at.max(row.get(1));
             }
         }
-        Ok((now, known))
+        Ok(known)
     }
 }
 
 /// Nobody can send it. It waits while waiting may help (an account to be repaired, a provider to be set up); it fails where
 /// the message itself is at fault.
-fn no_route(message: &Claimed, choice: &Choice) -> Box<Settlement> {
+fn no_route(message: &Claimed, choice: &Choice) -> Box<Verdict> {
     let reasons: Vec<String> = choice
         .skipped
         .iter()
@@ -263,36 +276,33 @@ fn no_route(message: &Claimed, choice: &Choice) -> Box<Settlement> {
         .iter()
         .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
     if choice.must_wait() || !at_fault {
-        return Box::new(Settlement {
-            id: message.id,
-            token: message.token,
-            attempts: Vec::new(),
-            verdict: Verdict::Later {
-                delay: NO_PROVIDER_PAUSE,
-                burns_try: false,
-                uncertain: false,
-                hold: false,
-                error,
-            },
-        });
+        return Box::new(wait_for_provider(message, error));
     }
-    fail(message, error)
+    fail(error)
 }
 
-fn fail(message: &Claimed, error: String) -> Box<Settlement> {
-    Box::new(Settlement {
-        id: message.id,
-        token: message.token,
-        attempts: Vec::new(),
-        verdict: Verdict::Done {
-            state: FinalState::Failed,
-            provider: None,
-            external_id: None,
-            code: None,
-            error: Some(error),
-            template_key: None,
-            took: Duration::ZERO,
-        },
+/// It waits until a provider can take it; longer each time, since thousands may wait with it. A change of the configuration
+/// ends the wait.
+pub(super) fn wait_for_provider(message: &Claimed, error: String) -> Verdict {
+    Verdict::Later {
+        delay: NO_PROVIDER_PAUSE * (1 << message.postponed.clamp(0, 2)),
+        burns_try: false,
+        uncertain: false,
+        hold: false,
+        for_provider: true,
+        error,
+    }
+}
+
+fn fail(error: String) -> Box<Verdict> {
+    Box::new(Verdict::Done {
+        state: FinalState::Failed,
+        provider: None,
+        external_id: None,
+        code: None,
+        error: Some(error),
+        template_key: None,
+        took: Duration::ZERO,
     })
 }
 

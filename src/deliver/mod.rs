@@ -9,8 +9,10 @@
 
 pub mod directory;
 pub mod dispatcher;
+mod health;
 pub mod provider;
 pub mod sending;
+mod settler;
 pub mod template;
 
 use std::collections::VecDeque;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DeliverConfig;
@@ -26,18 +28,24 @@ use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
-use crate::queue::claim::{claim, hand_back, promote};
+use crate::queue::claim::{Claimed, claim, hand_back, park, promote, retry_provider};
+use crate::queue::holding::Holding;
 use crate::queue::recover::{forget_dead_instances, recover};
-use crate::queue::settle::{Settlement, settle};
+use crate::queue::settle::Settlement;
 use directory::Directory;
+use health::Health;
 use sending::{Prepared, Sender};
 
 /// How long calls in flight may go on after the stop. The whole process has 10 seconds.
 pub const GRACE: Duration = Duration::from_secs(7);
+/// How long giving back may take at the stop: without a database the calls in flight still get their time.
+const GIVE_BACK: Duration = Duration::from_millis(1500);
 /// How often what became due is looked for, and what dead instances left.
 const HOUSEKEEPING: Duration = Duration::from_millis(1000);
-/// Most settlements in one transaction.
-const SETTLE_BATCH: usize = 500;
+
+/// How long after a change of the configuration messages are looked for that were parked or enqueued under the old one:
+/// longer than any evaluation or claim that saw it.
+const AFTERMATH: Duration = Duration::from_secs(90);
 
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +72,8 @@ pub struct Deliverer {
     pub instance: i64,
     /// The way out.
     pub client: provider::Client,
+    /// What this process holds, for the heartbeat.
+    pub holding: Holding,
     /// Sign of progress.
     pub pulse: Pulse,
 }
@@ -74,21 +84,27 @@ struct Work {
     calls: JoinSet<()>,
     settlements: mpsc::Sender<Settlement>,
     directory: Directory,
+    health: Health,
     kept_house: Option<Instant>,
+    configuration: Option<i64>,
+    changed: Instant,
 }
 
 impl Deliverer {
     /// Runs until `stop`, then finishes what is in flight.
     pub async fn run(self, stop: CancellationToken) {
         // Bounded: when the database is slow to settle, calls wait, and then claims do.
-        let (settlements, inbox) = mpsc::channel(SETTLE_BATCH);
-        let settler = tokio::spawn(settle_all(self.database.clone(), inbox));
+        let (settlements, inbox) = mpsc::channel(settler::BATCH);
+        let settler = tokio::spawn(settler::run(self.database.clone(), self.wakes.clone(), inbox));
         let mut work = Work {
             waiting: VecDeque::new(),
             calls: JoinSet::new(),
             settlements,
             directory: Directory::default(),
+            health: Health::default(),
             kept_house: None,
+            configuration: None,
+            changed: Instant::now(),
         };
         while !stop.is_cancelled() {
             self.pulse.beat();
@@ -97,13 +113,18 @@ impl Deliverer {
                 Ok(false) => Duration::from_millis(self.config.poll_interval_ms).min(HOUSEKEEPING),
                 Err(error) => {
                     tracing::error!(error = %error, "Delivery failed; trying again.");
-                    Duration::from_secs(1)
+                    // Not to be cut short by a wake-up: an error that stays must not spin.
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                    continue;
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wakes.messages.notified() => {}
-                Some(_) = work.calls.join_next(), if !work.calls.is_empty() => {}
+                Some(ended) = work.calls.join_next(), if !work.calls.is_empty() => report_panic(ended),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -114,9 +135,11 @@ impl Deliverer {
 
     /// One round. True: there may be more to do at once.
     async fn round(&self, work: &mut Work) -> Result<bool, DeliverError> {
-        while work.calls.try_join_next().is_some() {}
+        while let Some(ended) = work.calls.try_join_next() {
+            report_panic(ended);
+        }
         if work.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
-            self.keep_house().await?;
+            self.keep_house(work).await?;
             work.kept_house = Some(Instant::now());
         }
         if !self.config.enabled {
@@ -135,9 +158,9 @@ impl Deliverer {
         Ok(moved)
     }
 
-    async fn keep_house(&self) -> Result<(), DeliverError> {
+    async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
         let client = self.database.get().await?;
-        for lost in recover(&client, self.config.dead_after()).await? {
+        for lost in recover(&client, self.config.dead_after(), self.instance, &self.holding).await? {
             if lost.uncertain {
                 tracing::warn!(
                     QUEUE_ID = lost.id.0,
@@ -154,6 +177,18 @@ impl Deliverer {
             }
         }
         forget_dead_instances(&client, self.config.dead_after()).await?;
+        let version: i64 = client
+            .query_one("select version from sicantik_notify.config_version", &[])
+            .await?
+            .get(0);
+        if work.configuration != Some(version) {
+            retry_provider(&client).await?;
+            work.configuration = Some(version);
+            work.changed = Instant::now();
+        }
+        if work.changed.elapsed() < AFTERMATH {
+            park(&client).await?;
+        }
         promote(&client).await?;
         Ok(())
     }
@@ -162,12 +197,19 @@ impl Deliverer {
         let client = self.database.get().await?;
         let wanted = (self.config.claim_batch as usize).saturating_sub(work.waiting.len());
         let lease = Duration::from_secs(self.config.lease_seconds);
-        let claimed = claim(&client, &self.arming, self.instance, wanted, lease).await?;
+        let claimed = claim(&client, &self.arming, self.instance, wanted, lease, &self.holding).await?;
         if claimed.is_empty() {
             return Ok(false);
         }
-        work.directory.refresh(&client).await?;
-        let (routed, settled) = work.directory.route(&client, claimed).await?;
+        let ids: Vec<_> = claimed.iter().map(|m| (m.id, m.held.token())).collect();
+        let (routed, settled) = match self.route(work, &client, claimed).await {
+            Ok(routed) => routed,
+            Err(error) => {
+                // Nothing was begun. Where this fails too, their lease ends: nobody holds them any more.
+                let _ = hand_back(&client, &ids).await;
+                return Err(error.into());
+            }
+        };
         work.waiting.extend(routed);
         for settlement in settled {
             // The settler ends only after this sender is gone.
@@ -176,43 +218,89 @@ impl Deliverer {
         Ok(true)
     }
 
+    async fn route(
+        &self,
+        work: &mut Work,
+        client: &deadpool_postgres::Client,
+        claimed: Vec<Claimed>,
+    ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
+        work.directory.refresh(client).await?;
+        work.health.agree(|id| work.directory.circuit_is_open(id));
+        work.directory.route(client, claimed).await
+    }
+
     /// Records attempts for the next messages, all in one statement, and starts their calls.
     async fn begin(&self, work: &mut Work, free: usize) -> Result<(), DeliverError> {
-        let next: Vec<Prepared> = work.waiting.drain(..free.min(work.waiting.len())).collect();
-        let client = self.database.get().await?;
-        let begun = match sending::begin_attempts(&client, self.instance, &next).await {
-            Ok(begun) => begun,
-            Err(error) => {
-                // Nothing was committed: they wait in the same order.
-                for prepared in next.into_iter().rev() {
-                    work.waiting.push_front(prepared);
-                }
-                return Err(error.into());
-            }
-        };
-        for prepared in next {
-            match begun.get(&prepared.claimed.id) {
-                None => tracing::warn!(
-                    QUEUE_ID = prepared.claimed.id.0,
-                    "Message {} was taken over before it was sent; it is left to its new owner.",
-                    prepared.claimed.id
-                ),
-                Some(attempt) => {
-                    let sender = Sender {
-                        database: self.database.clone(),
-                        client: self.client.clone(),
-                        instance: self.instance,
-                        circuit_limit: Duration::from_secs(self.config.circuit_seconds),
-                    };
-                    let (attempt, settlements) = (*attempt, work.settlements.clone());
-                    work.calls.spawn(async move {
-                        if let Some(settlement) = sender.send(prepared, attempt).await {
-                            let _ = settlements.send(settlement).await;
-                        }
-                    });
+        let mut next = Vec::with_capacity(free);
+        while next.len() < free
+            && let Some(prepared) = work.waiting.pop_front()
+        {
+            match prepared.without_paused(&work.health) {
+                Ok(prepared) => next.push(prepared),
+                Err(settlement) => {
+                    let _ = work.settlements.send(*settlement).await;
                 }
             }
         }
+        let begun = {
+            let begun = match self.database.get().await {
+                Ok(client) => sending::begin_attempts(&client, self.instance, &next)
+                    .await
+                    .map_err(DeliverError::from),
+                Err(error) => Err(error.into()),
+            };
+            match begun {
+                Ok(begun) => begun,
+                Err(error) => {
+                    // Nothing was sent: they wait in the same order.
+                    for prepared in next.into_iter().rev() {
+                        work.waiting.push_front(prepared);
+                    }
+                    return Err(error);
+                }
+            }
+        };
+        let mut refused = Vec::new();
+        for prepared in next {
+            let Some(attempt) = begun.get(&prepared.claimed.id).copied() else {
+                refused.push(prepared);
+                continue;
+            };
+            let sender = Sender {
+                database: self.database.clone(),
+                client: self.client.clone(),
+                instance: self.instance,
+                health: work.health.clone(),
+                circuit_limit: Duration::from_secs(self.config.circuit_seconds),
+                fresh: Duration::from_millis(self.config.heartbeat_ms),
+            };
+            let settlements = work.settlements.clone();
+            work.calls.spawn(async move {
+                let settlement = sender.send(prepared, attempt).await;
+                let _ = settlements.send(settlement).await;
+            });
+        }
+        self.give_back(&refused).await
+    }
+
+    /// Messages whose attempt was not recorded: back if they are still ours (their rule was switched off, or their lease
+    /// ended and nobody took them); otherwise they are left to their new owner.
+    async fn give_back(&self, refused: &[Prepared]) -> Result<(), DeliverError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = refused
+            .iter()
+            .map(|p| (p.claimed.id, p.claimed.held.token()))
+            .collect();
+        let client = self.database.get().await?;
+        let given = hand_back(&client, &ids).await?;
+        tracing::warn!(
+            messages = refused.len(),
+            "{} messages were not sent: {given} went back, the others were taken over meanwhile and are left to their new \
+             owner.",
+            refused.len()
+        );
         Ok(())
     }
 
@@ -220,16 +308,30 @@ impl Deliverer {
         let waiting: Vec<_> = work
             .waiting
             .iter()
-            .map(|p| (p.claimed.id, p.claimed.token))
+            .map(|p| (p.claimed.id, p.claimed.held.token()))
             .collect();
-        if let Ok(client) = self.database.get().await
-            && let Err(error) = hand_back(&client, &waiting).await
-        {
-            tracing::warn!(error = %crate::db::describe(&error), "Claimed messages could not be given back; their lease will end.");
+        let give_back = tokio::time::timeout(GIVE_BACK, async {
+            let client = self.database.get().await.map_err(|e| e.to_string())?;
+            hand_back(&client, &waiting)
+                .await
+                .map_err(|e| crate::db::describe(&e))
+        });
+        match give_back.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(
+                error,
+                "Claimed messages could not be given back; their lease will end."
+            ),
+            Err(_) => {
+                tracing::warn!("Claimed messages could not be given back in time; their lease will end.")
+            }
         }
-        let grace =
-            tokio::time::timeout(GRACE, async { while work.calls.join_next().await.is_some() {} }).await;
-        if grace.is_err() {
+        let grace = tokio::time::timeout(GRACE, async {
+            while let Some(ended) = work.calls.join_next().await {
+                report_panic(ended);
+            }
+        });
+        if grace.await.is_err() {
             tracing::warn!(
                 calls = work.calls.len(),
                 "Calls without an answer were given up; they are settled as uncertain."
@@ -240,37 +342,9 @@ impl Deliverer {
     }
 }
 
-/// Writes settlements as they come, many at a time. An outcome is precious: it is kept until the database takes it.
-async fn settle_all(database: Database, mut inbox: mpsc::Receiver<Settlement>) {
-    let mut batch = Vec::with_capacity(SETTLE_BATCH);
-    while inbox.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
-        loop {
-            let result = match database.get().await {
-                Ok(mut client) => settle(&mut client, &batch)
-                    .await
-                    .map_err(|e| crate::db::describe(&e)),
-                Err(error) => Err(error.to_string()),
-            };
-            match result {
-                Ok(stale) => {
-                    for id in stale {
-                        tracing::warn!(
-                            QUEUE_ID = id.0,
-                            "The answer for message {id} came after its claim had ended; it was dropped."
-                        );
-                    }
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error,
-                        messages = batch.len(),
-                        "Outcomes could not be written; trying again."
-                    );
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-            }
-        }
-        batch.clear();
+/// A call that panicked leaves its message to the end of its lease: it is uncertain then.
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(error = %error, "A call failed inside; its message is taken over when its lease ends.");
     }
 }

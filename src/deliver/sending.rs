@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::directory::Provider;
+use super::directory::{Provider, wait_for_provider};
 use super::dispatcher::{Route, next_after};
-use super::provider::failure::{Circuit, Fails, RetrySame};
+use super::health::Health;
+use super::provider::failure::{Fails, RetrySame};
 use super::provider::{Answer, Client, Failure, Outgoing, Report};
 use crate::db::Database;
 use crate::db::ids::{AttemptId, MessageId};
@@ -18,8 +19,8 @@ use crate::host::phone::Phone;
 use crate::queue::claim::Claimed;
 use crate::queue::settle::{AttemptEnd, FinalState, FinishedAttempt, Settlement, Verdict, finish_attempts};
 
-/// How long a message waits when its account must be repaired first.
-const ACCOUNT_PAUSE: Duration = Duration::from_secs(30);
+/// What the code itself does not time, and burns no try.
+const SHORT_PAUSE: Duration = Duration::from_secs(5);
 
 /// What to do with an answer that was lost after the request was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,24 +41,44 @@ pub struct RouteTo {
 }
 
 /// A claimed message with its routes, in the order to try.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Prepared {
     /// The message.
     pub claimed: Claimed,
     phone: Phone,
     routes: Vec<RouteTo>,
+    others_paused: bool,
     since: Instant,
 }
 
 impl Prepared {
-    /// Routes must not be empty.
-    pub fn new(claimed: Claimed, phone: Phone, routes: Vec<RouteTo>) -> Self {
+    /// Routes must not be empty. `others_paused`: there are providers that would take it if they were not paused.
+    pub fn new(claimed: Claimed, phone: Phone, routes: Vec<RouteTo>, others_paused: bool) -> Self {
         Self {
             claimed,
             phone,
             routes,
+            others_paused,
             since: Instant::now(),
         }
+    }
+
+    /// Drops routes whose provider was paused since they were chosen; where none is left, the message waits.
+    ///
+    /// # Errors
+    /// The settlement of a message that has no route any more.
+    pub fn without_paused(mut self, health: &Health) -> Result<Self, Box<Settlement>> {
+        let before = self.routes.len();
+        self.routes.retain(|to| !health.is_paused(to.route.provider));
+        self.others_paused |= self.routes.len() < before;
+        if self.routes.is_empty() {
+            let verdict = wait_for_provider(
+                &self.claimed,
+                "every provider that could take it is paused".into(),
+            );
+            return Err(Box::new(Settlement::of(self.claimed, Vec::new(), verdict)));
+        }
+        Ok(self)
     }
 }
 
@@ -66,10 +87,12 @@ impl Prepared {
 pub struct Attempt {
     id: AttemptId,
     started_at: DateTime<Utc>,
+    /// Before it was recorded, by the clock of this process.
+    begun: Instant,
 }
 
-/// Records the first attempt of each message, in one committed statement. A message that is missing in the answer is not
-/// ours any more.
+/// Records the first attempt of each message, in one committed statement. A message that is missing in the answer must not
+/// be sent: it is not ours any more, or its rule was switched off.
 ///
 /// # Errors
 /// The server's.
@@ -90,8 +113,9 @@ async fn begin(
     instance: i64,
     attempts: &[(&Claimed, &RouteTo)],
 ) -> Result<HashMap<MessageId, Attempt>, tokio_postgres::Error> {
+    let begun = Instant::now();
     let ids: Vec<i64> = attempts.iter().map(|(m, _)| m.id.0).collect();
-    let tokens: Vec<i64> = attempts.iter().map(|(m, _)| m.token.0).collect();
+    let tokens: Vec<i64> = attempts.iter().map(|(m, _)| m.held.token().0).collect();
     let providers: Vec<i64> = attempts.iter().map(|(_, r)| r.route.provider.0).collect();
     let kinds: Vec<&str> = attempts.iter().map(|(_, r)| r.route.kind.as_str()).collect();
     let keys: Vec<&str> = attempts
@@ -108,6 +132,7 @@ async fn begin(
             let attempt = Attempt {
                 id: AttemptId(r.get("id")),
                 started_at: r.get("started_at"),
+                begun,
             };
             (MessageId(r.get("message_id")), attempt)
         })
@@ -122,40 +147,60 @@ pub struct Sender {
     pub client: Client,
     /// Row of `instance`.
     pub instance: i64,
+    /// Health of the providers.
+    pub health: Health,
     /// Longest pause of a provider.
     pub circuit_limit: Duration,
+    /// A record of an attempt that is older than this is looked at again before the request is written.
+    pub fresh: Duration,
 }
 
 impl Sender {
-    /// Calls the providers of its routes, one after the other as far as their answers allow it. `None`: the message was
-    /// taken over between two calls.
-    pub async fn send(&self, message: Prepared, first: Attempt) -> Option<Settlement> {
+    /// Calls the providers of its routes, one after the other as far as their answers allow it.
+    pub async fn send(&self, mut message: Prepared, first: Attempt) -> Settlement {
+        let routes = std::mem::take(&mut message.routes);
         let mut attempt = first;
         let mut finished: Vec<FinishedAttempt> = Vec::new();
-        let mut routes = message.routes.iter().peekable();
-        while let Some(to) = routes.next() {
+        let mut routes = routes.iter().peekable();
+        let verdict = loop {
+            let Some(to) = routes.next() else {
+                break later(SHORT_PAUSE, "it had no route".into());
+            };
+            if !self.may_send(&message, attempt).await {
+                finished.push(not_sent(attempt));
+                break later(Duration::from_secs(1), "not sent: the daemon stood still".into());
+            }
             let report = self.call(&message, to, attempt).await;
             finished.push(FinishedAttempt {
                 id: attempt.id,
                 started_at: attempt.started_at,
                 end: end_of(&report),
             });
-            self.note_health(to, &report.answer).await;
+            self.health
+                .note(
+                    &self.database,
+                    to.route.provider,
+                    &report.answer,
+                    self.circuit_limit,
+                )
+                .await;
             let failure = match report.answer {
-                Answer::Accepted { external_id, .. } => {
-                    return Some(settlement(&message, finished, sent(&message, to, external_id)));
-                }
-                Answer::Uncertain { error } => {
-                    return Some(settlement(&message, finished, uncertain(&message, to, error)));
-                }
+                Answer::Accepted { external_id, .. } => break sent(&message, to, external_id),
+                Answer::Uncertain { error } => break uncertain(&message, to, error),
                 Answer::Refused(failure) => failure,
             };
-            let tries_used_up = message.claimed.retries.pause(message.claimed.tries).is_none();
+            while let Some(next) = routes.peek()
+                && self.health.is_paused(next.route.provider)
+            {
+                message.others_paused = true;
+                routes.next();
+            }
+            let used_up = tries_used_up(&message.claimed, &failure);
             let Some(next) = routes
                 .peek()
-                .filter(|_| next_after(&failure, to.route.marketing, false, tries_used_up))
+                .filter(|_| next_after(&failure, to.route.marketing, false, used_up))
             else {
-                return Some(settlement(&message, finished, refused(&message, to, &failure)));
+                break refused(&message, to, &failure);
             };
             tracing::info!(
                 QUEUE_ID = message.claimed.id.0,
@@ -167,21 +212,52 @@ impl Sender {
                 failure.message,
                 next.route.kind
             );
-            attempt = match self.begin_next(&message, next, &mut finished).await {
-                Ok(Some(attempt)) => attempt,
-                Ok(None) => return None,
+            match self.begin_next(&message, next, &mut finished).await {
+                Ok(Some(next)) => attempt = next,
+                // Taken over (then this verdict is stale), or its rule was switched off (then it waits, unsent).
+                Ok(None) => {
+                    break later(
+                        Duration::from_secs(1),
+                        "the fallback was not allowed any more".into(),
+                    );
+                }
                 // The refusal is certain: put the message back, the fallback comes with the next claim.
                 Err(error) => {
-                    tracing::warn!(
-                        error,
-                        QUEUE_ID = message.claimed.id.0,
-                        "The fallback could not be recorded."
+                    break later(
+                        SHORT_PAUSE,
+                        format!("the fallback could not be recorded: {error}"),
                     );
-                    return Some(settlement(&message, finished, refused(&message, to, &failure)));
                 }
-            };
+            }
+        };
+        Settlement::of(message.claimed, finished, verdict)
+    }
+
+    /// A process that was frozen between recording and writing may have lost the message meanwhile.
+    async fn may_send(&self, message: &Prepared, attempt: Attempt) -> bool {
+        if attempt.begun.elapsed() < self.fresh {
+            return true;
         }
-        None
+        let claimed = &message.claimed;
+        let Ok(client) = self.database.get().await else {
+            return false;
+        };
+        let ours = client
+            .query_one(
+                "select exists (select from sicantik_notify.queue \
+                 where id = $1 and claim_token = $2 and state = 'processing')",
+                &[&claimed.id.0, &claimed.held.token().0],
+            )
+            .await
+            .is_ok_and(|row| row.get(0));
+        if !ours {
+            tracing::warn!(
+                QUEUE_ID = claimed.id.0,
+                "Message {} was taken over before it was sent; it is left to its new owner.",
+                claimed.id
+            );
+        }
+        ours
     }
 
     async fn call(&self, message: &Prepared, to: &RouteTo, attempt: Attempt) -> Report {
@@ -194,6 +270,7 @@ impl Sender {
         let report = self.client.send(&to.provider.account, &outgoing).await;
         tracing::info!(
             QUEUE_ID = message.claimed.id.0,
+            RULE = message.claimed.rule_code.as_str(),
             ATTEMPT_ID = attempt.id.0,
             PROVIDER = to.route.kind.as_str(),
             HTTP_STATUS = report.http_status,
@@ -225,37 +302,6 @@ impl Sender {
         let begun = result.map_err(|e| crate::db::describe(&e))?;
         finished.clear();
         Ok(begun.get(&message.claimed.id).copied())
-    }
-
-    /// Tells the others how the provider is. Not worth failing for.
-    async fn note_health(&self, to: &RouteTo, answer: &Answer) {
-        let Ok(client) = self.database.get().await else {
-            return;
-        };
-        let result = match answer {
-            Answer::Accepted { .. } => match client.prepare_cached(sql::PROVIDER_OK.sql).await {
-                Ok(statement) => client.execute(&statement, &[&to.route.provider.0]).await,
-                Err(error) => Err(error),
-            },
-            Answer::Uncertain { .. } => return,
-            Answer::Refused(failure) => {
-                let pause = match failure.consequences().circuit {
-                    Circuit::Opens(pause) => pause.min(self.circuit_limit),
-                    Circuit::Stays => return,
-                    _ => Duration::ZERO,
-                };
-                let error = format!("{}: {}", failure.code, failure.message);
-                client
-                    .execute(
-                        sql::PROVIDER_FAILED.sql,
-                        &[&to.route.provider.0, &error, &pause.as_secs_f64()],
-                    )
-                    .await
-            }
-        };
-        if let Err(error) = result {
-            tracing::warn!(error = %crate::db::describe(&error), "A provider's health could not be noted.");
-        }
     }
 }
 
@@ -295,12 +341,16 @@ fn end_of(report: &Report) -> AttemptEnd {
     end
 }
 
-fn settlement(message: &Prepared, attempts: Vec<FinishedAttempt>, verdict: Verdict) -> Settlement {
-    Settlement {
-        id: message.claimed.id,
-        token: message.claimed.token,
-        attempts,
-        verdict,
+fn not_sent(attempt: Attempt) -> FinishedAttempt {
+    FinishedAttempt {
+        id: attempt.id,
+        started_at: attempt.started_at,
+        end: AttemptEnd {
+            outcome: "refused",
+            code: Some("not_sent".to_owned()),
+            error: Some("not sent: the daemon stood still, and its claim may have ended".to_owned()),
+            ..AttemptEnd::default()
+        },
     }
 }
 
@@ -316,6 +366,18 @@ fn sent(message: &Prepared, to: &RouteTo, external_id: Option<String>) -> Verdic
     }
 }
 
+/// It was not sent; it comes back without using up a try.
+fn later(delay: Duration, error: String) -> Verdict {
+    Verdict::Later {
+        delay,
+        burns_try: false,
+        uncertain: false,
+        hold: false,
+        for_provider: false,
+        error,
+    }
+}
+
 /// Nobody knows whether it was sent. Once more after a while; a second time a person decides.
 fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
     let (delay, hold) = match to.provider.on_uncertain {
@@ -327,22 +389,41 @@ fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
         burns_try: false,
         uncertain: true,
         hold,
+        for_provider: false,
         error,
     }
 }
 
+/// The pause before this message is tried again at the same provider by the rule's schedule; `None`: no try is left.
+fn scheduled(claimed: &Claimed, failure: &Failure) -> Option<Duration> {
+    let allowed = match failure.consequences().retry_same {
+        RetrySame::UpTo { tries, .. } => i64::from(claimed.tries) + 1 < i64::from(tries),
+        RetrySame::Schedule => true,
+        _ => false,
+    };
+    claimed
+        .retries
+        .pause(claimed.tries)
+        .filter(|_| allowed)
+        .map(jittered)
+}
+
+fn tries_used_up(claimed: &Claimed, failure: &Failure) -> bool {
+    failure.consequences().burns_try && scheduled(claimed, failure).is_none()
+}
+
+/// What becomes of a message that was refused, where no other provider may take it now.
 fn refused(message: &Prepared, to: &RouteTo, failure: &Failure) -> Verdict {
     let error = format!("{}: {}: {}", to.route.kind, failure.code, failure.message);
     let consequences = failure.consequences();
     let claimed = &message.claimed;
-    let own_pause = consequences
-        .retry_same
-        .pause(u32::try_from(claimed.tries).unwrap_or(0));
-    let later = |delay: Duration, burns_try: bool| Verdict::Later {
-        delay: delay.max(failure.retry_after.unwrap_or_default()),
-        burns_try,
+    let wanted = failure.retry_after.unwrap_or_default();
+    let again = |pause: Duration| Verdict::Later {
+        delay: pause.max(wanted),
+        burns_try: true,
         uncertain: false,
         hold: false,
+        for_provider: false,
         error: error.clone(),
     };
     let failed = || Verdict::Done {
@@ -356,17 +437,29 @@ fn refused(message: &Prepared, to: &RouteTo, failure: &Failure) -> Verdict {
     };
     match consequences.fails {
         Fails::AtOnce => failed(),
-        Fails::Never => later(ACCOUNT_PAUSE, false),
+        Fails::Never => wait_for_provider(claimed, error),
+        // Not the number of tries, but of times that it was put off: these burn none.
+        Fails::AtDeadline if !consequences.burns_try => {
+            let number = u32::try_from(claimed.postponed).unwrap_or(0);
+            let pause = consequences.retry_same.pause(number).unwrap_or(SHORT_PAUSE);
+            later(pause.max(wanted), error)
+        }
+        Fails::AtDeadline => scheduled(claimed, failure).map_or_else(failed, again),
         Fails::WhenNoneLeft => match consequences.retry_same {
-            RetrySame::After { pause, times } if times.is_none_or(|t| claimed.tries < t as i32) => {
-                later(pause, consequences.burns_try)
+            RetrySame::After { pause, times }
+                if times.is_none_or(|t| i64::from(claimed.tries) < i64::from(t)) =>
+            {
+                match consequences.burns_try {
+                    true => again(pause),
+                    false => later(pause.max(wanted), error),
+                }
             }
-            _ => failed(),
-        },
-        Fails::AtDeadline if !consequences.burns_try => later(own_pause.unwrap_or(ACCOUNT_PAUSE), false),
-        Fails::AtDeadline => match claimed.retries.pause(claimed.tries) {
-            Some(pause) => later(jittered(own_pause.unwrap_or(pause)), true),
-            None => failed(),
+            _ => match scheduled(claimed, failure) {
+                Some(pause) => again(pause),
+                // Another provider could take it, once it is well.
+                None if message.others_paused => wait_for_provider(claimed, error),
+                None => failed(),
+            },
         },
     }
 }

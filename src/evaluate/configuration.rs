@@ -17,6 +17,9 @@ use crate::host::catalog::{Catalog, Model};
 use crate::host::{grants, user};
 use crate::lang::domain::{Aliases, Vars};
 
+/// What a [`ConfigProblem`] about missing rights is about.
+pub const RIGHTS: &str = "rights on host tables";
+
 /// A trigger, ready to be matched.
 #[derive(Clone, Debug)]
 pub struct Trigger {
@@ -99,6 +102,8 @@ pub struct Configuration {
     pub office: Office,
     /// Keys of active templates.
     pub templates: BTreeSet<String>,
+    /// Hooks never wake the daemon (setting capture_wake = poll): it looks more often by itself.
+    pub polling: bool,
 }
 
 impl Configuration {
@@ -169,7 +174,7 @@ impl Configuration {
         }
         for statement in grants::missing(client, &tables(&triggers)).await? {
             problems.push(ConfigProblem {
-                about: "rights on host tables".into(),
+                about: RIGHTS.into(),
                 summary: "a condition reads what the daemon may not read; its events are set aside".into(),
                 remedy: format!("run `sicantik-notifyd hooks install` as a DBA, or: {statement}"),
             });
@@ -182,6 +187,7 @@ impl Configuration {
             problems,
             office,
             templates,
+            polling: settings.get("capture_wake").is_some_and(|w| w == "poll"),
         })
     }
 

@@ -147,3 +147,38 @@ pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), t
     .await?;
     Ok(())
 }
+
+/// Writes the committed decisions to the log, with the fields that `journalctl RULE=…` looks for. What led to no message is
+/// for `explain` and the debug level.
+pub fn announce(decisions: &[Decision]) {
+    for d in decisions {
+        let rule = d.rule.as_deref().unwrap_or_default();
+        let trigger = d.trigger.as_deref().unwrap_or_default();
+        if d.outcome == Outcome::Enqueued {
+            tracing::info!(
+                RULE = rule,
+                TRIGGER = trigger,
+                EVENT_ID = d.event_id,
+                QUEUE_ID = d.message,
+                MODEL = d.model.as_str(),
+                RECORD_ID = d.record_id,
+                "Rule {rule} enqueued a message for {},{}.",
+                d.model,
+                d.record_id
+            );
+        } else {
+            tracing::debug!(
+                RULE = rule,
+                TRIGGER = trigger,
+                EVENT_ID = d.event_id,
+                MODEL = d.model.as_str(),
+                RECORD_ID = d.record_id,
+                OUTCOME = d.outcome.as_str(),
+                "No message for {},{}: {}.",
+                d.model,
+                d.record_id,
+                d.outcome.as_str()
+            );
+        }
+    }
+}

@@ -4,13 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::record::quote;
 
-/// Tables that the owner's functions read (partner, groups, identity); some hold secrets, which the functions leave out.
+/// Tables that the owner's functions read (partner, groups, identity; some hold secrets, which the functions leave out), and
+/// the catalogue, from which a DBA without rights of his own on the host plans the hooks as the owner.
 const OWNER: &[&str] = &[
     "ir_config_parameter",
+    "ir_model",
     "ir_model_data",
+    "ir_model_fields",
+    "ir_model_fields_selection",
+    "ir_model_inherit",
+    "ir_module_module",
+    "res_company_users_rel",
     "res_groups",
     "res_groups_implied_rel",
     "res_groups_users_rel",
@@ -33,34 +41,30 @@ const RUNTIME: &[&str] = &[
     "signature_workflow",
 ];
 
+/// A right that a role needs outside of our schema.
+struct Right {
+    /// Whether the role has it, or the object does not exist: a query for one boolean.
+    held: String,
+    /// The statement that gives it.
+    grant: String,
+}
+
 /// Grants what is missing and returns the statements that the connected role was not allowed to run.
 ///
 /// # Errors
 /// Whatever is not a missing right.
 pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let mut refused = Vec::new();
-    let tables = OWNER
-        .iter()
-        .map(|t| (*t, "sicantik_notify_owner"))
-        .chain(RUNTIME.iter().map(|t| (*t, "sicantik_notifyd")));
-    for (table, role) in tables {
-        let wanted: bool = client
-            .query_one(
-                "select coalesce(not has_table_privilege($2, to_regclass($1), 'select'), false)",
-                &[&format!("public.{table}"), &role],
-            )
-            .await?
-            .get(0);
-        if !wanted {
+    for right in rights(client).await? {
+        if held(client, &right).await? {
             continue;
         }
-        let statement = format!("grant select on public.{table} to {role}");
-        let savepoint = format!("do $$ begin {statement}; end $$");
-        match client.batch_execute(&savepoint).await {
-            Ok(()) if granted(client, table, role).await? => {}
-            Ok(()) => refused.push(statement),
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
-                refused.push(statement);
+        match client.batch_execute(&right.grant).await {
+            // A GRANT by somebody who may not grant is only a warning: look whether it worked.
+            Ok(()) if held(client, &right).await? => {}
+            Ok(()) => refused.push(right.grant),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                refused.push(right.grant)
             }
             Err(error) => return Err(error),
         }
@@ -68,7 +72,7 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
     Ok(refused)
 }
 
-/// What the connected role may not read of these columns, as the statements that would allow it to the daemon. Secret columns
+/// What the daemon may not read of these columns, as the statements that would allow it. Secret columns
 /// are never among them: no condition can name one.
 ///
 /// # Errors
@@ -77,7 +81,7 @@ pub async fn missing(
     client: &impl tokio_postgres::GenericClient,
     tables: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    lacking(client, tables, "current_user").await
+    lacking(client, tables).await
 }
 
 /// Grants the daemon these columns and returns the statements that the connected role was not allowed to run.
@@ -88,32 +92,29 @@ pub async fn grant_columns(
     client: &Client,
     tables: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    for statement in lacking(client, tables, "'sicantik_notifyd'").await? {
+    for statement in lacking(client, tables).await? {
         match client.batch_execute(&statement).await {
-            Err(error) if error.code() != Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(error) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 return Err(error);
             }
             _ => {}
         }
     }
-    lacking(client, tables, "'sicantik_notifyd'").await
+    lacking(client, tables).await
 }
 
 async fn lacking(
     client: &impl tokio_postgres::GenericClient,
     tables: &BTreeMap<String, BTreeSet<String>>,
-    role: &str,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    let query = format!(
-        "select c from unnest($2::text[]) c where exists (select from pg_catalog.pg_attribute a \
+    let query = "select c from unnest($2::text[]) c where exists (select from pg_catalog.pg_attribute a \
          where a.attrelid = to_regclass($1) and a.attname = c and not a.attisdropped) \
-         and not has_column_privilege({role}, to_regclass($1), c, 'select') order by 1"
-    );
+         and not has_column_privilege('sicantik_notifyd', to_regclass($1), c, 'select') order by 1";
     let mut statements = Vec::new();
     for (table, columns) in tables {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let name = format!("public.{}", quote(table));
-        let rows = client.query(&query, &[&name, &columns]).await?;
+        let rows = client.query(query, &[&name, &columns]).await?;
         let columns: Vec<String> = rows.iter().map(|row| quote(row.get(0))).collect();
         if !columns.is_empty() {
             statements.push(format!(
@@ -125,13 +126,37 @@ async fn lacking(
     Ok(statements)
 }
 
-/// A GRANT by somebody who may not grant is only a warning: look whether it worked.
-async fn granted(client: &Client, table: &str, role: &str) -> Result<bool, tokio_postgres::Error> {
-    Ok(client
-        .query_one(
-            "select has_table_privilege($2, to_regclass($1), 'select')",
-            &[&format!("public.{table}"), &role],
-        )
+async fn rights(client: &Client) -> Result<Vec<Right>, tokio_postgres::Error> {
+    let database: String = client
+        .query_one("select quote_ident(current_database())", &[])
         .await?
-        .get(0))
+        .get(0);
+    // A hardened database grants neither of the two to everybody.
+    let mut rights = vec![Right {
+        held: "select has_database_privilege('sicantik_notifyd', current_database(), 'connect')".into(),
+        grant: format!("grant connect on database {database} to sicantik_notifyd"),
+    }];
+    for role in ["sicantik_notify_owner", "sicantik_notifyd"] {
+        rights.push(Right {
+            held: format!("select has_schema_privilege('{role}', 'public', 'usage')"),
+            grant: format!("grant usage on schema public to {role}"),
+        });
+    }
+    let tables = OWNER
+        .iter()
+        .map(|t| (t, "sicantik_notify_owner"))
+        .chain(RUNTIME.iter().map(|t| (t, "sicantik_notifyd")));
+    for (table, role) in tables {
+        rights.push(Right {
+            held: format!(
+                "select coalesce(has_table_privilege('{role}', to_regclass('public.{table}'), 'select'), true)"
+            ),
+            grant: format!("grant select on public.{table} to {role}"),
+        });
+    }
+    Ok(rights)
+}
+
+async fn held(client: &Client, right: &Right) -> Result<bool, tokio_postgres::Error> {
+    Ok(client.query_one(&right.held, &[]).await?.get(0))
 }

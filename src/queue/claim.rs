@@ -5,19 +5,28 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
 
+use super::holding::{Held, Holding};
 use crate::db::ids::{ClaimToken, MessageId, PartnerId, RuleId};
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 
+/// Most messages of one claim. Each takes an advisory lock for the time of the statement, and the server's lock table is
+/// Odoo's too. The answer also stays small enough to fit the socket of a daemon that is frozen at that moment.
+const MOST: usize = 500;
+/// Most messages that one call makes due: the others must not wait long.
+const PROMOTE_BATCH: i64 = 1000;
+
 /// A message that this instance works on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Claimed {
     /// Message.
     pub id: MessageId,
-    /// Number of the claim.
-    pub token: ClaimToken,
+    /// The claim.
+    pub held: Held,
     /// Rule.
     pub rule: RuleId,
+    /// Its code, for log lines.
+    pub rule_code: String,
     /// Recipient.
     pub partner: Option<PartnerId>,
     /// Number, E.164.
@@ -30,6 +39,8 @@ pub struct Claimed {
     pub tries: i32,
     /// Lost answers so far.
     pub uncertain_sends: i32,
+    /// How often in a row it was put off.
+    pub postponed: i32,
     /// The rule's retries.
     pub retries: Retries,
 }
@@ -72,9 +83,10 @@ pub async fn claim(
     instance: i64,
     limit: usize,
     lease: Duration,
+    holding: &Holding,
 ) -> Result<Vec<Claimed>, tokio_postgres::Error> {
     let statement = client.prepare_cached(sql::CLAIM.sql).await?;
-    let mut limit = limit as i64;
+    let mut limit = limit.min(MOST) as i64;
     loop {
         match client
             .query(
@@ -83,8 +95,8 @@ pub async fn claim(
             )
             .await
         {
-            Ok(rows) => return Ok(rows.iter().map(claimed).collect()),
-            // Another instance claimed the same recipient at the same instant. Smaller, so that it cannot go on for long.
+            Ok(rows) => return Ok(rows.iter().map(|row| claimed(row, holding)).collect()),
+            // Another instance claimed the same recipient since our snapshot. Smaller, so that it cannot go on for long.
             Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => {
                 limit = (limit / 2).max(1)
             }
@@ -94,11 +106,12 @@ pub async fn claim(
     }
 }
 
-fn claimed(row: &tokio_postgres::Row) -> Claimed {
+fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
     Claimed {
         id: MessageId(row.get("id")),
-        token: ClaimToken(row.get("claim_token")),
+        held: holding.hold(ClaimToken(row.get("claim_token"))),
         rule: RuleId(row.get("rule_id")),
+        rule_code: row.get("rule_code"),
         partner: row.get::<_, Option<i64>>("partner_id").map(PartnerId),
         phone: row.get("phone"),
         template_key: row.get("template_key"),
@@ -108,6 +121,7 @@ fn claimed(row: &tokio_postgres::Row) -> Claimed {
         },
         tries: row.get("tries"),
         uncertain_sends: row.get("uncertain_sends"),
+        postponed: row.get("postponed"),
         retries: Retries {
             max: row.get("max_retries"),
             delay: Duration::from_secs(60 * row.get::<_, i32>("retry_delay").unsigned_abs() as u64),
@@ -132,15 +146,45 @@ pub async fn hand_back(
     Ok(client.query(sql::HAND_BACK.sql, &[&ids, &tokens]).await?.len() as u64)
 }
 
-/// Makes due what has become due, and parks what belongs to an inactive rule. Returns how many became due.
+/// Makes due what has become due. Returns how many.
 ///
 /// # Errors
 /// The server's.
 pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
-    let statement = client.prepare_cached(sql::PARK_INACTIVE.sql).await?;
-    client.execute(&statement, &[]).await?;
     let statement = client.prepare_cached(sql::PROMOTE.sql).await?;
-    client.execute(&statement, &[&1000_i64]).await
+    let mut promoted = 0;
+    for _ in 0..10 {
+        let now = client.execute(&statement, &[&PROMOTE_BATCH]).await?;
+        promoted += now;
+        if now < PROMOTE_BATCH as u64 {
+            break;
+        }
+    }
+    Ok(promoted)
+}
+
+/// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment.
+///
+/// # Errors
+/// The server's.
+pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
+    while client.execute(sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH]).await? > 0 {}
+    Ok(())
+}
+
+/// Lets messages that wait for a provider try again at once. Returns how many.
+///
+/// # Errors
+/// The server's.
+pub async fn retry_provider(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
+    let mut freed = 0;
+    loop {
+        let now = client.execute(sql::RETRY_PROVIDER.sql, &[&PROMOTE_BATCH]).await?;
+        freed += now;
+        if now < PROMOTE_BATCH as u64 {
+            return Ok(freed);
+        }
+    }
 }
 
 #[cfg(test)]

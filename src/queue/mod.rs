@@ -14,5 +14,6 @@
 
 pub mod claim;
 pub mod enqueue;
+pub mod holding;
 pub mod recover;
 pub mod settle;

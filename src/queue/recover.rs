@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::holding::Holding;
 use crate::db::ids::MessageId;
 use crate::db::statements as sql;
 
@@ -16,18 +17,26 @@ pub struct Recovered {
     pub held: bool,
 }
 
-/// Takes over at most 1000 messages of instances without a heartbeat for `dead_after`, or whose lease ended.
+/// Takes over at most 1000 messages of instances without a heartbeat for `dead_after`, or whose lease ended; nothing that
+/// this process holds. Then closes attempts that nobody will close any more.
 ///
 /// # Errors
 /// The server's.
 pub async fn recover(
     client: &deadpool_postgres::Client,
     dead_after: Duration,
+    instance: i64,
+    holding: &Holding,
 ) -> Result<Vec<Recovered>, tokio_postgres::Error> {
     let statement = client.prepare_cached(sql::RECOVER.sql).await?;
     let rows = client
-        .query(&statement, &[&dead_after.as_secs_f64(), &1000_i64])
+        .query(
+            &statement,
+            &[&dead_after.as_secs_f64(), &1000_i64, &instance, &holding.tokens()],
+        )
         .await?;
+    let statement = client.prepare_cached(sql::ATTEMPT_ORPHANS.sql).await?;
+    client.execute(&statement, &[]).await?;
     Ok(rows
         .iter()
         .map(|r| Recovered {

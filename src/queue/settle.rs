@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;
 
-use crate::db::ids::{AttemptId, ClaimToken, MessageId, ProviderId};
+use super::claim::Claimed;
+use super::holding::Held;
+use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 
 /// How a message ends.
@@ -87,22 +89,61 @@ pub enum Verdict {
         uncertain: bool,
         /// A person must decide.
         hold: bool,
+        /// None of the providers can take it now: it waits for one, and tries again when the configuration changes.
+        for_provider: bool,
         /// Why.
         error: String,
     },
 }
 
 /// A message with its verdict.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settlement {
     /// Message.
     pub id: MessageId,
     /// Claim.
-    pub token: ClaimToken,
+    pub held: Held,
     /// Attempts that ended since the last settlement.
     pub attempts: Vec<FinishedAttempt>,
     /// What becomes of it.
     pub verdict: Verdict,
+}
+
+impl Settlement {
+    /// The end of a claim.
+    pub fn of(claimed: Claimed, attempts: Vec<FinishedAttempt>, verdict: Verdict) -> Self {
+        Self {
+            id: claimed.id,
+            held: claimed.held,
+            attempts,
+            verdict,
+        }
+    }
+
+    /// What is left of a settlement whose details the database refuses for good: a person must look.
+    pub fn into_held(self, error: String) -> Self {
+        Self {
+            attempts: Vec::new(),
+            verdict: Verdict::Later {
+                delay: Duration::ZERO,
+                burns_try: false,
+                uncertain: true,
+                hold: true,
+                for_provider: false,
+                error,
+            },
+            ..self
+        }
+    }
+}
+
+/// A provider's words as PostgreSQL takes them: text there cannot hold NUL, which JSON can.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn storables(texts: &[Option<&str>]) -> Vec<Option<String>> {
+    texts.iter().map(|text| text.map(storable)).collect()
 }
 
 /// Closes attempts.
@@ -128,7 +169,15 @@ pub async fn finish_attempts(
     tx.execute(
         sql::ATTEMPT_FINISH.sql,
         &[
-            &ids, &started, &outcomes, &classes, &statuses, &codes, &errors, &externals, &durations,
+            &ids,
+            &started,
+            &outcomes,
+            &classes,
+            &statuses,
+            &storables(&codes),
+            &storables(&errors),
+            &storables(&externals),
+            &durations,
         ],
     )
     .await?;
@@ -177,7 +226,7 @@ async fn done(
         } = &s.verdict
         {
             ids.push(s.id.0);
-            tokens.push(s.token.0);
+            tokens.push(s.held.token().0);
             states.push(state.as_str());
             providers.push(provider.map(|p| p.0.0));
             kinds.push(provider.map(|p| p.1));
@@ -196,7 +245,16 @@ async fn done(
         .query(
             sql::SETTLE_DONE.sql,
             &[
-                &ids, &tokens, &states, &providers, &kinds, &externals, &codes, &errors, &templates, &times,
+                &ids,
+                &tokens,
+                &states,
+                &providers,
+                &kinds,
+                &storables(&externals),
+                &storables(&codes),
+                &storables(&errors),
+                &templates,
+                &times,
                 &uncertain,
             ],
         )
@@ -209,23 +267,25 @@ async fn later(
     batch: &[Settlement],
 ) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
     let (mut ids, mut tokens, mut delays, mut tries) = (vec![], vec![], vec![], vec![]);
-    let (mut uncertains, mut holds, mut errors) = (vec![], vec![], vec![]);
+    let (mut uncertains, mut holds, mut errors, mut waits) = (vec![], vec![], vec![], vec![]);
     for s in batch {
         if let Verdict::Later {
             delay,
             burns_try,
             uncertain,
             hold,
+            for_provider,
             error,
         } = &s.verdict
         {
             ids.push(s.id.0);
-            tokens.push(s.token.0);
+            tokens.push(s.held.token().0);
             delays.push(delay.as_secs_f64());
             tries.push(i32::from(*burns_try));
             uncertains.push(*uncertain);
             holds.push(*hold);
-            errors.push(error.as_str());
+            errors.push(storable(error));
+            waits.push(*for_provider);
         }
     }
     if ids.is_empty() {
@@ -234,7 +294,16 @@ async fn later(
     let rows = tx
         .query(
             sql::SETTLE_LATER.sql,
-            &[&ids, &tokens, &delays, &tries, &uncertains, &holds, &errors],
+            &[
+                &ids,
+                &tokens,
+                &delays,
+                &tries,
+                &uncertains,
+                &holds,
+                &errors,
+                &waits,
+            ],
         )
         .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())

@@ -202,6 +202,15 @@ impl Office {
         config: &str,
         state_dir: &Path,
     ) -> Result<Daemon, OfficeError> {
+        self.daemon_at(&cluster.url_as(RUNTIME, DATABASE), config, state_dir)
+            .await
+    }
+
+    /// Starts a daemon on any database.
+    ///
+    /// # Errors
+    /// [`OfficeError`].
+    pub async fn daemon_at(&self, url: &str, config: &str, state_dir: &Path) -> Result<Daemon, OfficeError> {
         let file = tempfile::Builder::new()
             .suffix(".toml")
             .tempfile_in(self.folder.path())?;
@@ -212,7 +221,7 @@ impl Office {
         let child = self
             .command(&["run", "--config"])
             .arg(&file)
-            .env(crate::config::ENV_URL, cluster.url_as(RUNTIME, DATABASE))
+            .env(crate::config::ENV_URL, url)
             .env(crate::config::ENV_STATE_DIR, state_dir)
             .stdout(out.try_clone()?)
             .stderr(out)

@@ -135,7 +135,8 @@ impl Account {
         }
     }
 
-    /// The text without any secret of this account, for errors and logs.
+    /// The text without any secret of this account and without whole phone numbers, for errors and logs: what a provider
+    /// answers may quote both, and viewers read it.
     pub fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for secret in self.secrets() {
@@ -145,7 +146,7 @@ impl Account {
                 clean = clean.replace(secret, "[secret]");
             }
         }
-        clean
+        mask_numbers(&clean)
     }
 
     fn secrets(&self) -> Vec<&SecretString> {
@@ -156,6 +157,26 @@ impl Account {
             } => vec![api_key, number_key],
         }
     }
+}
+
+/// Runs of nine digits and more (the shortest Indonesian mobile number has eleven with its 62) keep their ends only.
+fn mask_numbers(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut run = String::new();
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_digit() {
+            run.push(c);
+            continue;
+        }
+        match run.len() {
+            0..9 => masked.push_str(&run),
+            n => masked.extend([&run[..4], "****", &run[n - 3..]]),
+        }
+        run.clear();
+        masked.push(c);
+    }
+    masked.pop();
+    masked
 }
 
 struct Source<'a> {
@@ -404,5 +425,15 @@ mod tests {
             let text = got.unwrap_err().to_string();
             assert!(text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_in_answers_are_masked() {
+        assert_eq!(
+            mask_numbers("6281234567890 is not on WhatsApp (131026)"),
+            "6281****890 is not on WhatsApp (131026)"
+        );
+        assert_eq!(mask_numbers("+62 812345678"), "+62 8123****678");
+        assert_eq!(mask_numbers(""), "");
     }
 }
