@@ -27,6 +27,7 @@ async fn help_of_every_command() {
         "hooks remove --help",
         "arm --help",
         "status --help",
+        "domain --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let (code, text) = output(command(&words)).await;
