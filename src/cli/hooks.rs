@@ -7,7 +7,8 @@ use super::{Done, Outcome, owner_endpoint};
 use crate::capture::hooks;
 use crate::capture::plan::publish;
 use crate::config::Config;
-use crate::evaluate::configuration::Configuration;
+use crate::evaluate::configuration::{Configuration, RIGHTS};
+use crate::host::grants;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -78,7 +79,13 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     let configuration = Configuration::load(&tx).await?;
     publish(&tx, &configuration.plan()).await?;
     tx.commit().await?;
-    for problem in &configuration.problems {
+    for statement in grants::grant_columns(&client, &configuration.tables()).await? {
+        eprintln!(
+            "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
+        );
+    }
+    // Rights that were missing a moment ago have been granted, or are said above.
+    for problem in configuration.problems.iter().filter(|p| p.about != RIGHTS) {
         eprintln!("{}: {}\n    {}", problem.about, problem.summary, problem.remedy);
     }
     Ok(client)

@@ -4,6 +4,7 @@
 
 mod arm;
 mod demo;
+mod domain;
 mod hooks;
 mod migrate;
 mod run;
@@ -83,6 +84,10 @@ enum Command {
     ///
     /// Exit code 3 if something needs a person.
     Status(status::Args),
+    /// Show what a domain means on the attached host
+    ///
+    /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
+    Domain(domain::Args),
     /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -145,6 +150,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }
 }

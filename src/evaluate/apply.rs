@@ -13,10 +13,12 @@ use super::conditions::{guarded, satisfied};
 use super::configuration::{Configuration, Recipients, Rule, RulePlan, Trigger};
 use super::context::{Subject, default_context};
 use super::decision::{Decision, Outcome};
+use super::question::{Asking, Question};
 use super::recipients::{self, Members, Recipient};
 use crate::capture::event::{Change, Operation};
 use crate::host::catalog::Model;
-use crate::host::record;
+use crate::host::{record, user};
+use crate::lang::domain::{Compiled, Vars};
 use crate::queue::enqueue::{NewMessage, Terms, enqueue};
 
 /// What a batch comes to, besides the messages that are enqueued already.
@@ -36,9 +38,18 @@ pub(super) async fn apply(
     now: DateTime<Utc>,
     changes: &[Change],
 ) -> Result<Outcomes, BatchError> {
+    let mut vars = Vars::at(now, configuration.office.timezone);
+    if configuration.needs_user() {
+        vars.user = user::facts(tx, vars.uid).await?;
+    }
     let mut batch = Batch {
         tx,
         configuration,
+        asking: Asking {
+            catalog: &configuration.catalog,
+            aliases: &configuration.aliases,
+            vars,
+        },
         now,
         decisions: Vec::new(),
         aside: Vec::new(),
@@ -64,6 +75,8 @@ pub(super) struct Subjects<'c> {
 struct Batch<'a> {
     tx: &'a Transaction<'a>,
     configuration: &'a Configuration,
+    /// What the conditions of the whole batch see.
+    asking: Asking<'a>,
     now: DateTime<Utc>,
     decisions: Vec<Decision>,
     aside: Vec<SetAside>,
@@ -113,7 +126,13 @@ impl<'a> Batch<'a> {
         triggers: &[&Trigger],
         changes: &[&'c Change],
     ) -> Result<Vec<Subjects<'c>>, BatchError> {
-        let reads: HashSet<String> = triggers.iter().flat_map(|t| t.reads()).collect();
+        let mut reads: HashSet<String> = triggers.iter().flat_map(|t| t.reads()).collect();
+        for question in triggers.iter().flat_map(|t| t.questions()) {
+            // What an expression reads today may not be what it read when the hooks were made.
+            if let Ok(compiled) = question.at(&self.asking) {
+                reads.extend(compiled.columns.iter().cloned());
+            }
+        }
         let mut subjects: Vec<Subjects<'c>> = changes
             .iter()
             .map(|change| {
@@ -170,9 +189,13 @@ impl<'a> Batch<'a> {
         if fired.is_empty() {
             return Ok(());
         }
-        let met = match &trigger.domain {
-            Ok(domain) => guarded(self.tx, domain.as_ref(), &trigger.model, &fired).await?,
+        let domain = match &trigger.domain {
+            Ok(question) => self.ask(question.as_ref()),
             Err(error) => Err(error.clone()),
+        };
+        let met = match domain {
+            Ok(domain) => guarded(self.tx, domain.as_deref(), &trigger.model, &fired).await?,
+            Err(error) => Err(error),
         };
         let met = match met {
             Ok(met) => met,
@@ -257,6 +280,15 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// A condition as it is at the batch's moment.
+    fn ask(&self, question: Option<&Question>) -> Result<Option<Arc<Compiled>>, String> {
+        let Some(question) = question else { return Ok(None) };
+        let compiled = question.at(&self.asking);
+        compiled
+            .map(Some)
+            .map_err(|error| format!("condition_domain: {}", error.diagnostic(question.text())))
+    }
+
     fn set_aside(&mut self, change: &Change, trigger: &Trigger, rule: Option<&Rule>, error: &str) {
         self.aside.push(SetAside {
             ids: change.event_ids(),
@@ -283,7 +315,8 @@ impl<'a> Batch<'a> {
                 rule.template_key
             )));
         }
-        let met = satisfied(self.tx, plan.domain.as_ref(), &trigger.model, subjects).await?;
+        let domain = self.ask(plan.domain.as_ref()).map_err(RuleError::Configuration)?;
+        let met = satisfied(self.tx, domain.as_deref(), &trigger.model, subjects).await?;
         let mut hits = Vec::new();
         for (index, subject) in subjects.iter().enumerate() {
             if met.contains(&(index as i32)) {

@@ -8,12 +8,17 @@ use std::sync::Arc;
 use tokio_postgres::{Row, Transaction};
 
 use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
+use super::question::{Asking, Question};
 use super::trigger::{Condition, FieldChange};
 use crate::capture::plan::{Plan, TablePlan};
 use crate::db::ids::{RuleId, TriggerId};
 use crate::db::statements as sql;
 use crate::host::catalog::{Catalog, Model};
-use crate::lang::domain::{self, Aliases, BaseRow, Compiled};
+use crate::host::{grants, user};
+use crate::lang::domain::{Aliases, Vars};
+
+/// What a [`ConfigProblem`] about missing rights is about.
+pub const RIGHTS: &str = "rights on host tables";
 
 /// A trigger, ready to be matched.
 #[derive(Clone, Debug)]
@@ -27,7 +32,7 @@ pub struct Trigger {
     /// Which changes.
     pub condition: Condition,
     /// Which records; or why that cannot be said: then it still captures, and its events are set aside.
-    pub domain: Result<Option<Compiled>, String>,
+    pub domain: Result<Option<Question>, String>,
     /// Its rules, in order; inactive ones too, so that silence can be explained.
     pub rules: Vec<Rule>,
 }
@@ -55,7 +60,7 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub struct RulePlan {
     /// Which records.
-    pub domain: Option<Compiled>,
+    pub domain: Option<Question>,
     /// Which people.
     pub recipients: Recipients,
 }
@@ -87,6 +92,8 @@ pub struct Configuration {
     pub version: i64,
     /// The host's models.
     pub catalog: Catalog,
+    /// Names that administrators use for others.
+    pub aliases: Aliases,
     /// Active triggers that compile, in their order.
     pub triggers: Vec<Trigger>,
     /// What does not compile.
@@ -129,6 +136,12 @@ impl Configuration {
             .iter()
             .map(|r| r.get(0))
             .collect();
+        let vars = vars(client, office.timezone).await?;
+        let asking = Asking {
+            catalog: &catalog,
+            aliases: &aliases,
+            vars,
+        };
         let rules = client.query(sql::RULES.sql, &[]).await?;
         let mut triggers = Vec::new();
         for row in client.query(sql::TRIGGERS.sql, &[]).await? {
@@ -136,7 +149,7 @@ impl Configuration {
                 continue;
             }
             let code: String = row.get("code");
-            match compile_trigger(&row, &rules, &catalog, &aliases, &noise) {
+            match compile_trigger(&row, &rules, &asking, &noise) {
                 Ok(trigger) => {
                     problems.extend(trigger.domain.as_ref().err().map(|error| ConfigProblem {
                         about: format!("trigger {code}"),
@@ -159,15 +172,36 @@ impl Configuration {
                 }),
             }
         }
+        for statement in grants::missing(client, &tables(&triggers)).await? {
+            problems.push(ConfigProblem {
+                about: RIGHTS.into(),
+                summary: "a condition reads what the daemon may not read; its events are set aside".into(),
+                remedy: format!("run `sicantik-notifyd hooks install` as a DBA, or: {statement}"),
+            });
+        }
         Ok(Self {
             version,
             catalog,
+            aliases,
             triggers,
             problems,
             office,
             templates,
             polling: settings.get("capture_wake").is_some_and(|w| w == "poll"),
         })
+    }
+
+    /// Whether a condition in force asks about the user.
+    pub fn needs_user(&self) -> bool {
+        self.triggers
+            .iter()
+            .flat_map(Trigger::questions)
+            .any(Question::needs_user)
+    }
+
+    /// Tables of the host that conditions read beside the record, with their columns.
+    pub fn tables(&self) -> BTreeMap<String, BTreeSet<String>> {
+        tables(&self.triggers)
     }
 
     /// What the hooks must capture for it.
@@ -195,23 +229,52 @@ impl Configuration {
     }
 }
 
+/// What expressions see while the configuration is read.
+async fn vars(client: &Transaction<'_>, timezone: chrono_tz::Tz) -> Result<Vars, tokio_postgres::Error> {
+    let now = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+    let vars = Vars::at(now, timezone);
+    let user = user::facts(client, vars.uid).await?;
+    Ok(Vars { user, ..vars })
+}
+
+fn tables(triggers: &[Trigger]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (table, columns) in triggers
+        .iter()
+        .flat_map(Trigger::questions)
+        .flat_map(Question::tables)
+    {
+        all.entry(table.clone())
+            .or_default()
+            .extend(columns.iter().cloned());
+    }
+    if triggers
+        .iter()
+        .flat_map(Trigger::questions)
+        .any(Question::needs_user)
+    {
+        for (table, columns) in user::READS {
+            let columns = columns.iter().map(|c| (*c).to_owned());
+            all.entry((*table).to_owned()).or_default().extend(columns);
+        }
+    }
+    all
+}
+
 impl Trigger {
+    /// Its condition and those of its active rules.
+    pub fn questions(&self) -> impl Iterator<Item = &Question> {
+        let rules = self.rules.iter().filter(|r| r.active);
+        let rules = rules.filter_map(|r| r.plan.as_ref().ok()?.domain.as_ref());
+        self.domain.iter().flatten().chain(rules)
+    }
+
     /// Columns of the record that it, its active rules and the default context read.
     pub fn reads(&self) -> BTreeSet<String> {
         let mut columns: BTreeSet<String> = self
-            .domain
-            .iter()
-            .flatten()
-            .flat_map(|d| d.columns.iter().cloned())
+            .questions()
+            .flat_map(|q| q.columns().iter().cloned())
             .collect();
-        for plan in self
-            .rules
-            .iter()
-            .filter(|r| r.active)
-            .filter_map(|r| r.plan.as_ref().ok())
-        {
-            columns.extend(plan.domain.iter().flat_map(|d| d.columns.iter().cloned()));
-        }
         let context: &[&str] = match self.model.name.as_str() {
             "sicantik.permit" => PERMIT_COLUMNS,
             "sicantik.document" => DOCUMENT_COLUMNS,
@@ -227,7 +290,11 @@ impl Trigger {
     }
 }
 
-async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
+/// Names in rules that were written against another model of the data.
+///
+/// # Errors
+/// The server's.
+pub async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_postgres::Error> {
     let mut aliases = Aliases::default();
     for row in client
         .query(
@@ -285,13 +352,14 @@ fn office(settings: &HashMap<String, String>, problems: &mut Vec<ConfigProblem>)
 fn compile_trigger(
     row: &Row,
     rules: &[Row],
-    catalog: &Catalog,
-    aliases: &Aliases,
+    asking: &Asking<'_>,
     noise: &BTreeMap<String, Vec<String>>,
 ) -> Result<Trigger, String> {
     let code: String = row.get("code");
     let model_name: &str = row.get("model");
-    let model = catalog
+    let aliases = asking.aliases;
+    let model = asking
+        .catalog
         .model(model_name)
         .ok_or_else(|| format!("the host has no model {model_name}, or no table for it"))?
         .clone();
@@ -299,7 +367,7 @@ fn compile_trigger(
     let domain = compile_domain(
         row.get("condition_domain"),
         &model,
-        aliases,
+        asking,
         condition != Condition::Other,
     );
     let rules = rules
@@ -309,7 +377,7 @@ fn compile_trigger(
             id: RuleId(r.get("id")),
             code: r.get("code"),
             active: r.get("active"),
-            plan: compile_rule(r, &model, aliases),
+            plan: compile_rule(r, &model, asking),
             template_key: r.get("template_key"),
             priority: r.get("priority"),
             delay_minutes: match r.get::<_, &str>("schedule_type") {
@@ -406,23 +474,22 @@ fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<Str
 
 fn compile_domain(
     text: Option<String>,
-    model: &Model,
-    aliases: &Aliases,
+    model: &Arc<Model>,
+    asking: &Asking<'_>,
     strict: bool,
-) -> Result<Option<Compiled>, String> {
+) -> Result<Option<Question>, String> {
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else {
         return Ok(None);
     };
-    let compiled = domain::parse(&text).and_then(|d| domain::compile(&d, model, aliases, BaseRow::image()));
-    match compiled {
-        Ok(compiled) => Ok(Some(compiled)),
+    match Question::new(&text, model, asking) {
+        Ok(question) => Ok(Some(question)),
         // Schedules are not run yet, so their expressions need not be understood yet.
         Err(_) if !strict => Ok(None),
         Err(error) => Err(format!("condition_domain: {}", error.diagnostic(&text))),
     }
 }
 
-fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan, String> {
+fn compile_rule(row: &Row, model: &Arc<Model>, asking: &Asking<'_>) -> Result<RulePlan, String> {
     let set = |name: &str| {
         row.get::<_, Option<&str>>(name)
             .is_some_and(|v| !v.trim().is_empty())
@@ -447,6 +514,6 @@ fn compile_rule(row: &Row, model: &Model, aliases: &Aliases) -> Result<RulePlan,
         "official" => group("official_group")?,
         other => return Err(format!("recipient_type {other} is not supported by this version")),
     };
-    let domain = compile_domain(row.get("condition_domain"), model, aliases, true)?;
+    let domain = compile_domain(row.get("condition_domain"), model, asking, true)?;
     Ok(RulePlan { domain, recipients })
 }

@@ -10,6 +10,7 @@ mod conditions;
 pub mod configuration;
 pub mod context;
 pub mod decision;
+pub mod question;
 pub mod recipients;
 pub mod trigger;
 

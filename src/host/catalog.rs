@@ -122,12 +122,21 @@ impl Model {
 pub struct Catalog {
     /// Models by name.
     pub models: BTreeMap<String, Arc<Model>>,
+    /// Models that hold another model's fields: by model, the many2one and the model at its other end.
+    pub delegations: BTreeMap<String, Vec<(String, String)>>,
 }
 
 impl Catalog {
     /// The model of that name.
     pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
         self.models.get(name)
+    }
+
+    /// The many2one through which a model has the fields of another one, and that one.
+    pub fn delegation(&self, model: &str, field: &str) -> Option<(&str, &str)> {
+        let all = self.delegations.get(model)?;
+        let (field, target) = all.iter().find(|(known, _)| known == field)?;
+        Some((field, target))
     }
 }
 
@@ -176,13 +185,41 @@ impl Catalog {
                 field.selection.push((row.get("value"), row.get("label")));
             }
         }
+        let delegations = delegations(client).await?;
         Ok(Self {
+            delegations,
             models: models
                 .into_iter()
                 .map(|(name, model)| (name, Arc::new(model)))
                 .collect(),
         })
     }
+}
+
+/// Delegations as the host lists them; before Odoo 17 it does not, but users have always had their partner's fields.
+async fn delegations(
+    client: &tokio_postgres::Transaction<'_>,
+) -> Result<BTreeMap<String, Vec<(String, String)>>, tokio_postgres::Error> {
+    let mut all = BTreeMap::from([(
+        "res.users".to_owned(),
+        vec![("partner_id".to_owned(), "res.partner".to_owned())],
+    )]);
+    let readable = "select coalesce(has_table_privilege(to_regclass('public.ir_model_inherit'), 'select'), false) \
+                    and coalesce(has_table_privilege(to_regclass('public.ir_model'), 'select'), false)";
+    if !client.query_one(readable, &[]).await?.get::<_, bool>(0) {
+        return Ok(all);
+    }
+    let listed = "select m.model, f.name, p.model from public.ir_model_inherit i \
+                  join public.ir_model m on m.id = i.model_id join public.ir_model p on p.id = i.parent_id \
+                  join public.ir_model_fields f on f.id = i.parent_field_id";
+    for row in client.query(listed, &[]).await? {
+        let of: &mut Vec<(String, String)> = all.entry(row.get(0)).or_default();
+        let found = (row.get(1), row.get(2));
+        if !of.contains(&found) {
+            of.push(found);
+        }
+    }
+    Ok(all)
 }
 
 impl Field {

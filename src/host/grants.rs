@@ -1,8 +1,12 @@
 //! Rights on host tables: SELECT only, each table by name, passed on by the role that installs (RULINGS: the runtime
 //! reads what active configuration reads; tables with secrets are read through the owner's functions only).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+
+use super::record::quote;
 
 /// Tables that the owner's functions read (partner, groups, identity; some hold secrets, which the functions leave out), and
 /// the catalogue, from which a DBA without rights of his own on the host plans the hooks as the owner.
@@ -12,7 +16,9 @@ const OWNER: &[&str] = &[
     "ir_model_data",
     "ir_model_fields",
     "ir_model_fields_selection",
+    "ir_model_inherit",
     "ir_module_module",
+    "res_company_users_rel",
     "res_groups",
     "res_groups_implied_rel",
     "res_groups_users_rel",
@@ -26,6 +32,7 @@ const RUNTIME: &[&str] = &[
     "ir_model",
     "ir_model_fields",
     "ir_model_fields_selection",
+    "ir_model_inherit",
     "ir_module_module",
     "res_partner",
     "sicantik_document",
@@ -63,6 +70,60 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
         }
     }
     Ok(refused)
+}
+
+/// What the daemon may not read of these columns, as the statements that would allow it. Secret columns
+/// are never among them: no condition can name one.
+///
+/// # Errors
+/// The server's.
+pub async fn missing(
+    client: &impl tokio_postgres::GenericClient,
+    tables: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    lacking(client, tables).await
+}
+
+/// Grants the daemon these columns and returns the statements that the connected role was not allowed to run.
+///
+/// # Errors
+/// Whatever is not a missing right.
+pub async fn grant_columns(
+    client: &Client,
+    tables: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    for statement in lacking(client, tables).await? {
+        match client.batch_execute(&statement).await {
+            Err(error) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    lacking(client, tables).await
+}
+
+async fn lacking(
+    client: &impl tokio_postgres::GenericClient,
+    tables: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let query = "select c from unnest($2::text[]) c where exists (select from pg_catalog.pg_attribute a \
+         where a.attrelid = to_regclass($1) and a.attname = c and not a.attisdropped) \
+         and not has_column_privilege('sicantik_notifyd', to_regclass($1), c, 'select') order by 1";
+    let mut statements = Vec::new();
+    for (table, columns) in tables {
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let name = format!("public.{}", quote(table));
+        let rows = client.query(query, &[&name, &columns]).await?;
+        let columns: Vec<String> = rows.iter().map(|row| quote(row.get(0))).collect();
+        if !columns.is_empty() {
+            statements.push(format!(
+                "grant select ({}) on {name} to sicantik_notifyd",
+                columns.join(", ")
+            ));
+        }
+    }
+    Ok(statements)
 }
 
 async fn rights(client: &Client) -> Result<Vec<Right>, tokio_postgres::Error> {

@@ -5,3 +5,5 @@ pub mod grants;
 pub mod permit;
 pub mod phone;
 pub mod record;
+pub mod search;
+pub mod user;

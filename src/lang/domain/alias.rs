@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{DomainError, ErrorKind, Span};
+use super::secret::is_secret;
 use crate::host::catalog::{Field, Model};
 
 /// What a note is about.
@@ -159,6 +160,7 @@ pub(super) fn unknown_field(model: &Model, name: &str, span: Span) -> DomainErro
         return error.hint("remove this condition");
     }
     let mut names = model.column_names();
+    names.retain(|name| !is_secret(&model.name, name));
     names.sort_by_key(|known| (distance(known, name), *known));
     error.hint(format!("it has {}", names.join(", ")))
 }

@@ -80,6 +80,23 @@ impl Domain {
     }
 }
 
+impl Leaf {
+    /// A condition that nobody wrote.
+    pub(super) fn nowhere() -> Self {
+        let span = Span::default();
+        Self {
+            field: String::new(),
+            field_span: span,
+            operator: Operator::Eq,
+            value: Node {
+                value: Value::None,
+                span,
+            },
+            span,
+        }
+    }
+}
+
 const SHAPE: &str = "write `[('field', 'operator', value)]`";
 
 struct Part {

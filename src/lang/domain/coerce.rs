@@ -221,7 +221,7 @@ fn many2one(node: &Node) -> Result<Scalar, DomainError> {
     }
 }
 
-fn id(node: &Node) -> Result<i64, DomainError> {
+pub(super) fn id(node: &Node) -> Result<i64, DomainError> {
     let id = match &node.value {
         Value::Int(i) => Some(*i),
         Value::Str(s) => s.trim().parse().ok(),

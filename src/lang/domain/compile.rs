@@ -1,14 +1,16 @@
 //! From a domain to a boolean SQL expression over the alias `t`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::alias::{Aliases, Note};
 use super::ast::{Domain, Leaf};
-use super::coerce::{Kind, Scalar};
 use super::error::{DomainError, ErrorKind};
-use super::plan::{Comparison, Nulls, Planned, Planner, Test};
+use super::operator::Operator;
+use super::plan::{self, Planner};
+use super::scope::{Condition, Scope, combine};
 use super::sql::{Param, Pool, Sql};
-use crate::host::catalog::{Field, Model};
+use super::{MAX_LEAVES, relation, secret};
+use crate::host::catalog::{Catalog, Field, FieldType, Model};
 
 /// What `t` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +24,12 @@ pub enum BaseKind {
 /// The row that a domain is asked about, and in whose eyes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BaseRow {
-    kind: BaseKind,
+    pub(super) kind: BaseKind,
     first_param: usize,
-    lang: String,
-    company: Option<i64>,
+    pub(super) lang: String,
+    pub(super) company: Option<i64>,
     active_test: bool,
-    unaccent: bool,
+    pub(super) unaccent: bool,
 }
 
 impl BaseRow {
@@ -76,7 +78,8 @@ impl BaseRow {
         self
     }
 
-    /// Leaves archived records out unless the domain mentions `active`; off by default.
+    /// Leaves archived records out unless the domain mentions `active`, here and in lists of records that are
+    /// followed; off by default.
     pub fn active_test(mut self, on: bool) -> Self {
         self.active_test = on;
         self
@@ -98,307 +101,214 @@ pub struct Compiled {
     pub params: Vec<Param>,
     /// Columns of the base row that the domain reads.
     pub columns: BTreeSet<String>,
+    /// Tables of the host that it reads beside the base row, with the columns; the base row's table among them
+    /// if it is read for itself.
+    pub tables: BTreeMap<String, BTreeSet<String>>,
     /// What `check` shows.
     pub notes: Vec<Note>,
 }
 
-/// Compiles a domain on a model.
+/// Compiles a domain on a model; relations lead to other models of the catalogue.
+///
+/// # Errors
+/// [`DomainError`] for what Odoo 18 refuses, for secret columns, and for fields that are computed when read.
 pub fn compile(
     domain: &Domain,
+    catalog: &Catalog,
     model: &Model,
     aliases: &Aliases,
     base: BaseRow,
 ) -> Result<Compiled, DomainError> {
-    let planner = Planner {
+    let scope = Scope {
         model,
-        aliases,
-        notes: Vec::new(),
+        alias: "t".to_owned(),
+        active: base.active_test,
+        base: true,
     };
     let mut compiler = Compiler {
-        planner,
+        catalog,
+        aliases,
+        notes: Vec::new(),
         pool: Pool::default(),
         lang: None,
         company: None,
         columns: BTreeSet::new(),
+        tables: BTreeMap::new(),
         base,
+        scopes: 0,
+        depth: 0,
+        leaves: 0,
     };
-    let mut condition = compiler.walk(domain, false)?;
-    if compiler.base.active_test && model.column("active").is_some() && !compiler.columns.contains("active") {
-        compiler.columns.insert("active".to_owned());
-        let active = Condition::Sql(Sql::column("active").then(" = TRUE"));
-        condition = combine(vec![condition, active], true);
+    let mut condition = compiler.walk(domain, false, &scope)?;
+    if scope.active && !mentions_active(domain) {
+        condition = compiler.unarchived(&scope, condition);
     }
-    let sql = match condition {
-        Condition::Const(true) => Sql::text("TRUE"),
-        Condition::Const(false) => Sql::text("FALSE"),
-        Condition::Sql(sql) => sql,
-    };
-    let (sql, params) = compiler.pool.render(&sql, compiler.base.first_param);
+    let (sql, params) = compiler
+        .pool
+        .render(&condition.into_sql(), compiler.base.first_param);
     Ok(Compiled {
         sql,
         params,
         columns: compiler.columns,
-        notes: compiler.planner.notes,
+        tables: compiler.tables,
+        notes: compiler.notes,
     })
 }
 
-enum Condition {
-    Const(bool),
-    Sql(Sql),
+/// Whether the top level of a domain says anything about `active`, even nothing.
+pub(super) fn mentions_active(domain: &Domain) -> bool {
+    domain.leaves().iter().any(|leaf| leaf.field == "active")
 }
 
-/// Joins with AND or OR and folds constants.
-fn combine(parts: Vec<Condition>, and: bool) -> Condition {
-    let mut sql = Vec::new();
-    for part in parts {
-        match part {
-            Condition::Const(value) if value == and => {}
-            Condition::Const(value) => return Condition::Const(value),
-            Condition::Sql(part) => sql.push(part),
-        }
-    }
-    match sql.is_empty() {
-        true => Condition::Const(and),
-        false => Condition::Sql(Sql::joined(sql, if and { " AND " } else { " OR " })),
-    }
-}
-
-struct Compiler<'m> {
-    planner: Planner<'m>,
-    pool: Pool,
-    lang: Option<Sql>,
-    company: Option<Sql>,
+pub(super) struct Compiler<'m> {
+    pub(super) catalog: &'m Catalog,
+    pub(super) aliases: &'m Aliases,
+    pub(super) notes: Vec<Note>,
+    pub(super) pool: Pool,
+    pub(super) lang: Option<Sql>,
+    pub(super) company: Option<Sql>,
     columns: BTreeSet<String>,
-    base: BaseRow,
+    tables: BTreeMap<String, BTreeSet<String>>,
+    pub(super) base: BaseRow,
+    pub(super) scopes: usize,
+    pub(super) depth: usize,
+    leaves: usize,
 }
 
-impl Compiler<'_> {
+impl<'m> Compiler<'m> {
+    /// A column of the rows; what is read is kept in mind.
+    pub(super) fn read(&mut self, scope: &Scope<'m>, column: &str) -> Sql {
+        if scope.base {
+            self.columns.insert(column.to_owned());
+        } else {
+            self.note_read(&scope.model.table, column);
+        }
+        Sql::column(&scope.alias, column)
+    }
+
+    /// Keeps in mind that a column of a table is read.
+    pub(super) fn note_read(&mut self, table: &str, column: &str) {
+        self.tables
+            .entry(table.to_owned())
+            .or_default()
+            .insert(column.to_owned());
+    }
+
+    /// `… AND active = TRUE` where the model has the column: NULL counts as archived.
+    pub(super) fn unarchived(&mut self, scope: &Scope<'m>, condition: Condition) -> Condition {
+        if scope.model.column("active").is_none() {
+            return condition;
+        }
+        let active = self.read(scope, "active").then(" = TRUE");
+        combine(vec![condition, Condition::Sql(active)], true)
+    }
+
     /// Compiles with `!` pushed down to the leaves.
-    fn walk(&mut self, domain: &Domain, negate: bool) -> Result<Condition, DomainError> {
+    pub(super) fn walk(
+        &mut self,
+        domain: &Domain,
+        negate: bool,
+        scope: &Scope<'m>,
+    ) -> Result<Condition, DomainError> {
         let (parts, and) = match domain {
             Domain::True => return Ok(Condition::Const(!negate)),
             Domain::False => return Ok(Condition::Const(negate)),
-            Domain::Not(inner) => return self.walk(inner, !negate),
-            Domain::Leaf(leaf) => return self.leaf(leaf, negate),
+            Domain::Not(inner) => return self.walk(inner, !negate, scope),
+            Domain::Leaf(leaf) => return self.leaf(leaf, negate, scope),
             Domain::And(parts) => (parts, !negate),
             Domain::Or(parts) => (parts, negate),
         };
         let parts = parts
             .iter()
-            .map(|part| self.walk(part, negate))
+            .map(|part| self.walk(part, negate, scope))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(combine(parts, and))
     }
 
-    fn leaf(&mut self, leaf: &Leaf, negate: bool) -> Result<Condition, DomainError> {
+    fn leaf(&mut self, leaf: &Leaf, negate: bool, scope: &Scope<'m>) -> Result<Condition, DomainError> {
+        self.leaves += 1;
+        if self.leaves > 4 * MAX_LEAVES {
+            let message = format!("more than {} conditions in all", 4 * MAX_LEAVES);
+            return Err(DomainError::new(ErrorKind::Limit, leaf.span, message));
+        }
+        // A path becomes its `any` form first and is then negated as a whole.
+        if let Some((first, rest)) = leaf.field.split_once('.') {
+            relation::check_path(leaf, scope.model, self.aliases)?;
+            let field = self.resolve(scope, first, leaf)?;
+            let inner = Leaf {
+                field: rest.to_owned(),
+                ..leaf.clone()
+            };
+            let follow = self.follow(field, leaf, negate, rest == "active");
+            return self.any(scope, follow, &mut |c, s, negate| c.leaf(&inner, negate, s));
+        }
         let opposite = leaf.operator.opposite().filter(|_| negate);
-        let planned = self.planner.plan(leaf, opposite.unwrap_or(leaf.operator))?;
-        self.columns.insert(planned.field.name.clone());
-        let condition = self.test(planned, leaf)?;
-        Ok(match condition {
-            condition if !negate || opposite.is_some() => condition,
-            Condition::Const(value) => Condition::Const(!value),
-            Condition::Sql(sql) => Condition::Sql(sql.wrapped("NOT (", ")")),
+        let condition = self.plain(scope, leaf, opposite.unwrap_or(leaf.operator))?;
+        Ok(if negate && opposite.is_none() {
+            condition.negated()
+        } else {
+            condition
         })
     }
 
-    fn test(&mut self, planned: Planned<'_>, leaf: &Leaf) -> Result<Condition, DomainError> {
-        let column = self.column(planned.field, planned.kind, leaf)?;
-        let positive = is_positive(&planned.test);
-        let sql = match planned.test {
-            Test::Const(value) => return Ok(Condition::Const(value)),
-            Test::IsNull => column.then(" IS NULL"),
-            Test::NotNull => column.then(" IS NOT NULL"),
-            Test::Boolean(true) => column.then(" = TRUE"),
-            Test::Boolean(false) => column
-                .clone()
-                .then(" IS NULL OR ")
-                .add(column.then(" = FALSE"))
-                .wrapped("(", ")"),
-            Test::Compare(comparison, value, nulls) => {
-                let test = column.clone().then(symbol(comparison)).add(self.bind(value));
-                with_nulls(test, column, nulls)
-            }
-            Test::Among {
-                negative,
-                values,
-                nulls,
-            } => {
-                let array = self.bind_list(planned.kind, values);
-                let test = column
-                    .clone()
-                    .then(if negative { " <> ALL(" } else { " = ANY(" })
-                    .add(array);
-                with_nulls(test.then(")"), column, nulls)
-            }
-            Test::Pattern {
-                negative,
-                fold,
-                pattern,
-                nulls,
-            } => {
-                let test = self.pattern(column.clone(), negative, fold, pattern);
-                with_nulls(test, column, nulls)
-            }
-        };
-        Ok(Condition::Sql(match positive && by_company(planned.field) {
-            true => {
-                let stored = Sql::column(&planned.field.name).then(" IS NOT NULL");
-                sql.then(" AND ").add(stored).wrapped("(", ")")
-            }
-            false => sql,
-        }))
+    /// The field that a name stands for; secret ones stand for nothing.
+    pub(super) fn resolve(
+        &mut self,
+        scope: &Scope<'m>,
+        name: &str,
+        leaf: &Leaf,
+    ) -> Result<&'m Field, DomainError> {
+        let field = self
+            .aliases
+            .resolve(scope.model, name, leaf.field_span, &mut self.notes)?;
+        secret::check(scope.model, field, leaf.field_span)?;
+        Ok(field)
     }
 
-    /// The expression that reads the column.
-    fn column(&mut self, field: &Field, kind: Kind, leaf: &Leaf) -> Result<Sql, DomainError> {
-        let column = Sql::column(&field.name);
-        if by_company(field) {
-            let company = self.company(field, leaf)?;
-            let cast = format!("->>0)::{}", sql_type(kind));
-            return Ok(column.then("->").add(company).wrapped("(", &cast));
+    /// A condition on a field of the model itself, `operator` being the one that counts.
+    pub(super) fn plain(
+        &mut self,
+        scope: &Scope<'m>,
+        leaf: &Leaf,
+        operator: Operator,
+    ) -> Result<Condition, DomainError> {
+        let known = self.notes.len();
+        let field = self.resolve(scope, &leaf.field, leaf)?;
+        if let Some((parent, model)) = self.inherited(scope.model, field) {
+            let inner = Leaf {
+                field: field.name.clone(),
+                ..leaf.clone()
+            };
+            return self.joined(scope, parent, model, scope.active, &mut |c, s| {
+                c.plain(s, &inner, operator)
+            });
         }
-        if !translated(field) {
-            return Ok(column);
+        match operator {
+            Operator::ChildOf | Operator::ParentOf => return self.hierarchy(scope, field, leaf, operator),
+            Operator::Any | Operator::NotAny => return self.subdomain(scope, field, leaf, operator),
+            _ => {}
         }
-        let english = column.clone().then("->>'en_US'").wrapped("(", ")");
-        if self.base.lang == "en_US" {
-            return Ok(english);
-        }
-        if self.lang.is_none() {
-            self.lang = Some(self.pool.bind(Param::Text(Some(self.base.lang.clone())), ""));
-        }
-        let lang = self.lang.clone().unwrap_or_default();
-        Ok(column
-            .then("->>")
-            .add(lang)
-            .wrapped("COALESCE(", ", ")
-            .add(english)
-            .then(")"))
-    }
-
-    fn company(&mut self, field: &Field, leaf: &Leaf) -> Result<Sql, DomainError> {
-        let Some(id) = self.base.company else {
-            let message = format!("`{}` has a value for each company and none is given", field.name);
-            return Err(DomainError::new(ErrorKind::Field, leaf.field_span, message));
-        };
-        if self.company.is_none() {
-            self.company = Some(self.pool.bind(Param::Text(Some(id.to_string())), ""));
-        }
-        Ok(self.company.clone().unwrap_or_default())
-    }
-
-    fn pattern(&mut self, column: Sql, negative: bool, fold: bool, pattern: Option<String>) -> Sql {
-        let operator = match (negative, fold) {
-            (false, false) => " LIKE ",
-            (true, false) => " NOT LIKE ",
-            (false, true) => " ILIKE ",
-            (true, true) => " NOT ILIKE ",
-        };
-        let (column, value) = (column.then("::text"), self.pool.bind(Param::Text(pattern), ""));
-        if fold && self.base.unaccent {
-            let folded = |sql: Sql| sql.wrapped("unaccent(", ")");
-            return folded(column).then(operator).add(folded(value));
-        }
-        column.then(operator).add(value)
-    }
-
-    fn bind(&mut self, value: Scalar) -> Sql {
-        let (param, cast) = match value {
-            Scalar::Int(i) => (Param::Int(i), ""),
-            Scalar::Float(f) => (Param::Float(f), ""),
-            Scalar::Boolean(b) => (Param::Bool(b), ""),
-            value => {
-                let cast = match value {
-                    Scalar::Date(_) => "::date",
-                    Scalar::Datetime(_) => "::timestamp",
-                    Scalar::Numeric(_) => "::numeric",
-                    _ => "",
+        match (field.ttype, &field.column_type) {
+            (FieldType::One2many | FieldType::Many2many, _) if field.store => {
+                self.lines(scope, field, leaf, operator)
+            }
+            (_, None) if self.is_name_field(scope.model, field) => self.name_condition(scope, operator, leaf),
+            (_, None) if field.related.is_some() => self.related_leaf(scope, field, leaf, operator),
+            (_, None) => Err(plan::no_column(scope.model, field, leaf)),
+            (FieldType::Many2one, _) if relation::is_name(&leaf.value) => {
+                self.many2one_name(scope, field, leaf, operator)
+            }
+            _ => {
+                self.notes.truncate(known);
+                let mut planner = Planner {
+                    model: scope.model,
+                    aliases: self.aliases,
+                    notes: std::mem::take(&mut self.notes),
                 };
-                (Param::Text(Some(value.into_text())), cast)
+                let planned = planner.plan(leaf, operator);
+                self.notes = planner.notes;
+                self.test(scope, planned?, leaf)
             }
-        };
-        self.pool.bind(param, cast)
-    }
-
-    fn bind_list(&mut self, kind: Kind, values: Vec<Scalar>) -> Sql {
-        let whole: Option<Vec<i64>> = values
-            .iter()
-            .map(|value| match value {
-                Scalar::Int(i) => Some(*i),
-                _ => None,
-            })
-            .collect();
-        if let Some(whole) = whole {
-            return self.pool.bind(Param::IntArray(whole), "");
         }
-        let cast = match kind {
-            Kind::Text | Kind::Selection => "",
-            Kind::Float => "::float8[]",
-            Kind::Boolean => "::bool[]",
-            Kind::Date => "::date[]",
-            Kind::Datetime => "::timestamp[]",
-            _ => "::numeric[]",
-        };
-        self.pool.bind(
-            Param::TextArray(values.into_iter().map(Scalar::into_text).collect()),
-            cast,
-        )
-    }
-}
-
-fn with_nulls(test: Sql, column: Sql, nulls: Nulls) -> Sql {
-    match nulls {
-        Nulls::Plain => test,
-        Nulls::Pass => test.then(" OR ").add(column).wrapped("(", " IS NULL)"),
-        Nulls::Fail => test.then(" AND ").add(column).wrapped("(", " IS NOT NULL)"),
-    }
-}
-
-fn symbol(comparison: Comparison) -> &'static str {
-    match comparison {
-        Comparison::Eq => " = ",
-        Comparison::Ne => " <> ",
-        Comparison::Lt => " < ",
-        Comparison::Le => " <= ",
-        Comparison::Gt => " > ",
-        Comparison::Ge => " >= ",
-    }
-}
-
-/// A test that a column without a value cannot meet.
-fn is_positive(test: &Test) -> bool {
-    match test {
-        Test::Boolean(value) => *value,
-        Test::Compare(comparison, _, nulls) => *comparison != Comparison::Ne && *nulls == Nulls::Plain,
-        Test::Among { negative, nulls, .. } | Test::Pattern { negative, nulls, .. } => {
-            !negative && *nulls == Nulls::Plain
-        }
-        Test::Const(_) | Test::IsNull | Test::NotNull => false,
-    }
-}
-
-fn is_jsonb(field: &Field) -> bool {
-    field.column_type.as_deref() == Some("jsonb")
-}
-
-pub(super) fn translated(field: &Field) -> bool {
-    field.translate && is_jsonb(field)
-}
-
-pub(super) fn by_company(field: &Field) -> bool {
-    field.company_dependent && is_jsonb(field)
-}
-
-fn sql_type(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text | Kind::Selection => "varchar",
-        Kind::Int | Kind::Many2one | Kind::Id => "int4",
-        Kind::Float => "float8",
-        Kind::Numeric => "numeric",
-        Kind::Boolean => "bool",
-        Kind::Date => "date",
-        Kind::Datetime => "timestamp",
-        Kind::Opaque => "text",
     }
 }

@@ -205,6 +205,7 @@ impl Parser<'_> {
             "sets and dicts have no place in a domain",
         )
         .hint("write conditions as `('field', 'operator', value)` and lists of values as `[…]`")
+        .expression()
     }
 
     fn unexpected(&self, place: &str) -> DomainError {

@@ -17,11 +17,19 @@ mod coerce;
 mod compile;
 mod dates;
 mod error;
+mod expression;
+mod hierarchy;
+mod lines;
 mod literal;
+mod names;
 mod numbers;
 mod operator;
 mod plan;
+mod reach;
 mod relation;
+mod render;
+mod scope;
+mod secret;
 mod sql;
 mod strings;
 mod twin;
@@ -36,6 +44,7 @@ pub use alias::{Aliases, Note, NoteKind};
 pub use ast::{Domain, Leaf};
 pub use compile::{BaseKind, BaseRow, Compiled, compile};
 pub use error::{DomainError, ErrorKind, Span};
+pub use expression::{Source, Vars};
 pub use operator::Operator;
 pub use sql::Param;
 pub use twin::matches;
@@ -49,6 +58,8 @@ pub const MAX_NESTING: usize = 32;
 pub const MAX_LEAVES: usize = 512;
 /// Deepest tree of `&`, `|` and `!`; chains of one operator are flat and do not count. Bounds the recursion.
 pub const MAX_DEPTH: usize = 64;
+/// Most relations that one condition follows, one after the other.
+pub const MAX_STEPS: usize = 16;
 /// Most elements in one list of values; they travel as a single array parameter.
 pub const MAX_ITEMS: usize = 10_000;
 

@@ -6,7 +6,8 @@ use super::coerce::{self, Kind, Scalar};
 use super::dates::DayPart;
 use super::error::{DomainError, ErrorKind};
 use super::operator::Operator;
-use super::relation::{self, Reach};
+use super::relation;
+use super::secret;
 use super::value::{Node, Value};
 use crate::host::catalog::{Field, Model};
 
@@ -76,13 +77,14 @@ impl<'m> Planner<'m> {
     pub(super) fn plan(&mut self, leaf: &Leaf, operator: Operator) -> Result<Planned<'m>, DomainError> {
         if leaf.field.contains('.') {
             relation::check_path(leaf, self.model, self.aliases)?;
-            return Err(relation::unsupported(Reach::Path, leaf));
+            return Err(relation::beyond_the_row(leaf));
         }
         let field = self
             .aliases
             .resolve(self.model, &leaf.field, leaf.field_span, &mut self.notes)?;
-        if let Some(reach) = relation::reach(operator, field, &leaf.value)? {
-            return Err(relation::unsupported(reach, leaf));
+        secret::check(self.model, field, leaf.field_span)?;
+        if relation::reaches(operator, field, &leaf.value) {
+            return Err(relation::beyond_the_row(leaf));
         }
         let kind = match (&field.column_type, Kind::of(field)) {
             (Some(_), Some(kind)) => kind,
@@ -304,7 +306,7 @@ fn not_a_list(operator: Operator, value: &Node) -> DomainError {
         .hint(format!("put brackets around it, or write `{remedy}`"))
 }
 
-fn no_column(model: &Model, field: &Field, leaf: &Leaf) -> DomainError {
+pub(super) fn no_column(model: &Model, field: &Field, leaf: &Leaf) -> DomainError {
     let message = match field.column_type {
         None => format!(
             "`{}` of {} is computed when it is read, it has no column",

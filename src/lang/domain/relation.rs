@@ -1,6 +1,4 @@
-//! What reaches beyond the row: paths, x2many fields, names of related records, `any`, hierarchies.
-//!
-//! The one place that knows which conditions these are; for now they are refused.
+//! Which conditions reach beyond the row, and what they must have.
 
 use super::alias::{Aliases, unknown_field};
 use super::ast::Leaf;
@@ -8,21 +6,6 @@ use super::error::{DomainError, ErrorKind};
 use super::operator::Operator;
 use super::value::{Node, Value};
 use crate::host::catalog::{Field, FieldType, Model};
-
-/// How a condition reaches beyond the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// `partner_id.city`
-    Path,
-    /// A one2many or many2many field.
-    Lines,
-    /// Text against a many2one.
-    Name,
-    /// `any`, `not any`
-    Any,
-    /// `child_of`, `parent_of`
-    Hierarchy,
-}
 
 /// A path whose first step is checked: it must be a relation.
 pub(super) fn check_path(leaf: &Leaf, model: &Model, aliases: &Aliases) -> Result<(), DomainError> {
@@ -44,49 +27,34 @@ pub(super) fn check_path(leaf: &Leaf, model: &Model, aliases: &Aliases) -> Resul
     Err(DomainError::new(ErrorKind::Field, leaf.field_span, message))
 }
 
-/// How a condition on a field of the model itself reaches beyond the row, if it does.
-pub(super) fn reach(operator: Operator, field: &Field, value: &Node) -> Result<Option<Reach>, DomainError> {
+/// Whether a condition on a field of the model itself reaches beyond the row.
+pub(super) fn reaches(operator: Operator, field: &Field, value: &Node) -> bool {
     use Operator::{Any, ChildOf, NotAny, ParentOf};
-    match operator {
-        Any | NotAny if is_relation(field) => return Ok(Some(Reach::Any)),
-        Any | NotAny => {
-            let message = format!(
-                "`{}` needs a relation, `{}` is none",
-                operator.as_str(),
-                field.name
-            );
-            return Err(DomainError::new(ErrorKind::Field, value.span, message));
-        }
-        ChildOf | ParentOf => return Ok(Some(Reach::Hierarchy)),
-        _ => {}
+    match (operator, field.ttype) {
+        (Any | NotAny | ChildOf | ParentOf, _) => true,
+        (_, FieldType::One2many | FieldType::Many2many) => true,
+        (_, FieldType::Many2one) => is_name(value),
+        _ => false,
     }
-    Ok(match field.ttype {
-        FieldType::One2many | FieldType::Many2many => Some(Reach::Lines),
-        FieldType::Many2one if is_name(value) => Some(Reach::Name),
-        _ => None,
-    })
 }
 
-/// The refusal of what is not compiled yet.
-pub(super) fn unsupported(reach: Reach, leaf: &Leaf) -> DomainError {
-    let what = match reach {
-        Reach::Path => format!("the path `{}`", leaf.field),
-        Reach::Lines => format!("`{}`, a list of records,", leaf.field),
-        Reach::Name => format!("the name of a record in `{}`", leaf.field),
-        Reach::Any | Reach::Hierarchy => format!("`{}`", leaf.operator.as_str()),
-    };
-    let error = DomainError::new(
-        ErrorKind::Field,
-        leaf.span,
-        format!("{what} is not supported on this base yet"),
+/// The error for `any` on something else than a relation.
+pub(super) fn not_a_relation(field: &Field, leaf: &Leaf, operator: Operator) -> DomainError {
+    let message = format!(
+        "`{}` needs a relation, `{}` is none",
+        operator.as_str(),
+        field.name
     );
-    match reach {
-        Reach::Name => error.hint("write the id of the record"),
-        _ => error,
-    }
+    DomainError::new(ErrorKind::Field, leaf.span, message)
 }
 
-fn is_relation(field: &Field) -> bool {
+/// What the twin cannot answer: it sees one row.
+pub(super) fn beyond_the_row(leaf: &Leaf) -> DomainError {
+    let message = format!("the condition on `{}` reaches beyond the row", leaf.field);
+    DomainError::new(ErrorKind::Field, leaf.span, message)
+}
+
+pub(super) fn is_relation(field: &Field) -> bool {
     matches!(
         field.ttype,
         FieldType::Many2one | FieldType::One2many | FieldType::Many2many
@@ -94,10 +62,39 @@ fn is_relation(field: &Field) -> bool {
 }
 
 /// A text, or a list with nothing but texts.
-fn is_name(value: &Node) -> bool {
+pub(super) fn is_name(value: &Node) -> bool {
     let text = |node: &Node| matches!(node.value, Value::Str(_));
     match value.value.items() {
         Some(items) => !items.is_empty() && items.iter().all(text),
         None => text(value),
+    }
+}
+
+/// `!=`, `not in`, `not like`, `not ilike`: on lists of records they mean "none of the lines".
+pub(super) fn is_negative(operator: Operator) -> bool {
+    use Operator::{Ne, NotIlike, NotIn, NotLike};
+    matches!(operator, Ne | NotIn | NotLike | NotIlike)
+}
+
+/// The operator with which names are searched; its negation is on the membership.
+pub(super) fn searched(operator: Operator, value: &Node) -> Operator {
+    use Operator::{Eq, Ge, Gt, In, Le, Lt};
+    let positive = if is_negative(operator) {
+        operator.opposite().unwrap_or(operator)
+    } else {
+        operator
+    };
+    let list = value.value.items().is_some();
+    match positive {
+        Lt | Le | Gt | Ge => {
+            if list {
+                In
+            } else {
+                Eq
+            }
+        }
+        Eq if list => In,
+        In if !list => Eq,
+        other => other,
     }
 }

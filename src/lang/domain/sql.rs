@@ -5,6 +5,8 @@ use std::error::Error;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use crate::host::record::quote;
+
 /// A bound value. The SQL casts each placeholder to the type that its variant has.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
@@ -64,9 +66,9 @@ impl Sql {
         Self(vec![Piece::Text(text.into())])
     }
 
-    /// A column of the base row.
-    pub(super) fn column(name: &str) -> Self {
-        Self::text(format!("t.\"{}\"", name.replace('"', "\"\"")))
+    /// A column of the rows under an alias of our own.
+    pub(super) fn column(alias: &str, name: &str) -> Self {
+        Self::text(format!("{alias}.{}", quote(name)))
     }
 
     pub(super) fn then(mut self, text: &str) -> Self {

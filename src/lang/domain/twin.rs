@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json};
 use super::alias::Aliases;
 use super::ast::{Domain, Leaf};
 use super::coerce::{Kind, Scalar};
-use super::compile::{by_company, translated};
 use super::plan::{Comparison, Nulls, Planned, Planner, Test};
+use super::render::{by_company, translated};
 use crate::host::catalog::Model;
 
 /// Whether the row, as `to_jsonb` shows it, meets the domain; `None`: ask SQL.

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::{aliases, check, compiled, permit, value, with_base};
+use crate::host::catalog::Catalog;
 
 #[test]
 fn text() {
@@ -258,11 +259,20 @@ fn ids_and_many2one() {
             ("'ilike', False", "TRUE"),
             (
                 "'=', 'Budi'",
-                "field error: the name of a record in `partner_id` is not supported on this base yet…",
+                "field error: `partner_id` of sicantik.permit leads to …",
             ),
-            ("'in', ['100']", "field error: the name of a record…"),
-            ("'child_of', 20", "field error: `child_of` is not supported…"),
-            ("'any', []", "field error: `any` is not supported…"),
+            (
+                "'in', ['100']",
+                "field error: `partner_id` of sicantik.permit leads to …",
+            ),
+            (
+                "'child_of', 20",
+                "field error: `partner_id` of sicantik.permit leads to …",
+            ),
+            (
+                "'any', []",
+                "field error: `partner_id` of sicantik.permit leads to …",
+            ),
         ],
     );
 }
@@ -387,7 +397,14 @@ fn date_objects() {
             value: Node { value, span },
             span,
         };
-        let compiled = compile(&Domain::Leaf(leaf), &permit(), &aliases(), BaseRow::image()).unwrap();
+        let compiled = compile(
+            &Domain::Leaf(leaf),
+            &Catalog::default(),
+            &permit(),
+            &aliases(),
+            BaseRow::image(),
+        )
+        .unwrap();
         value_of(&compiled)
     };
     fn value_of(compiled: &Compiled) -> String {

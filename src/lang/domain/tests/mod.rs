@@ -2,8 +2,10 @@
 
 use super::fixture::permit;
 use super::*;
+use crate::host::catalog::Catalog;
 
 mod columns;
+mod expressions;
 mod whole;
 
 fn aliases() -> Aliases {
@@ -17,7 +19,7 @@ fn aliases() -> Aliases {
 }
 
 fn compiled(text: &str, base: BaseRow) -> Result<Compiled, DomainError> {
-    compile(&parse(text)?, &permit(), &aliases(), base)
+    compile(&parse(text)?, &Catalog::default(), &permit(), &aliases(), base)
 }
 
 fn value(param: &Param) -> String {

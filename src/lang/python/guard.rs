@@ -1,0 +1,516 @@
+//! Looks at an expression before anything runs, and rewrites what the sandbox cannot do by itself.
+
+use std::collections::BTreeSet;
+
+use ruff_python_ast::visitor::{Visitor, walk_expr, walk_parameter};
+use ruff_python_ast::{Expr, Operator, Parameter, UnaryOp};
+use ruff_python_parser::parse_parenthesized_expression_range;
+use ruff_text_size::{Ranged, TextRange, TextSize};
+
+use super::{Failure, FailureKind, MAX_SIGNS, MAX_TEXT};
+
+/// The builtins that Odoo 18 offers where it evaluates a domain and that the sandbox has.
+const BUILTINS: &[&str] = &[
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "bytes",
+    "chr",
+    "dict",
+    "divmod",
+    "enumerate",
+    "filter",
+    "float",
+    "int",
+    "isinstance",
+    "len",
+    "list",
+    "map",
+    "max",
+    "min",
+    "ord",
+    "range",
+    "repr",
+    "reversed",
+    "round",
+    "set",
+    "sorted",
+    "str",
+    "sum",
+    "tuple",
+    "zip",
+];
+
+/// The names that the prelude makes.
+const NAMES: &[&str] = &["context_today", "date", "datetime", "timedelta", "timezone"];
+
+/// Dotted names and what they become.
+const PATHS: &[(&str, &str)] = &[
+    ("datetime.datetime", "datetime"),
+    ("datetime.date", "date"),
+    ("datetime.time", "_sn_time"),
+    ("datetime.timedelta", "timedelta"),
+    ("datetime.timezone", "timezone"),
+    ("datetime.combine", "_sn_combine"),
+    ("datetime.today", "datetime.now"),
+    ("datetime.utcnow", "datetime.now"),
+    ("time.strftime", "_sn_strftime"),
+    ("time.gmtime", "_sn_localtime"),
+    ("time.localtime", "_sn_localtime"),
+    ("time", "_sn_time"),
+    ("relativedelta.relativedelta", "relativedelta"),
+    ("dateutil.relativedelta.relativedelta", "relativedelta"),
+];
+
+/// An expression that was looked at, and what is to be run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub(super) text: String,
+    pub(super) code: String,
+    pub(super) deltas: bool,
+    names: BTreeSet<String>,
+    edits: Vec<Edit>,
+}
+
+#[derive(Clone, Debug)]
+struct Edit {
+    start: usize,
+    end: usize,
+    with: String,
+}
+
+impl Program {
+    /// Parses and checks a text. Nothing is run.
+    ///
+    /// # Errors
+    /// [`Failure`], with its place.
+    pub fn new(text: &str) -> Result<Self, Failure> {
+        measure(text)?;
+        // A parser may recurse as deep as the text nests: not on a thread whose stack somebody else chose.
+        super::sandbox::on_own_stack(|| read(text)).unwrap_or_else(|| {
+            Err(Failure::new(
+                FailureKind::Limit,
+                0..text.len(),
+                "the expression cannot be read",
+            ))
+        })
+    }
+
+    /// Whether the text uses this name freely.
+    pub fn uses(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The byte of the text that a byte of the rewritten code stands for.
+    pub(super) fn original(&self, at: usize) -> usize {
+        let mut shift: i64 = 0;
+        for edit in &self.edits {
+            let here = edit.start as i64 + shift;
+            let grown = edit.with.len() as i64 - (edit.end - edit.start) as i64;
+            if (at as i64) < here {
+                break;
+            }
+            if (at as i64) < here + edit.with.len() as i64 {
+                return edit.start;
+            }
+            shift += grown;
+        }
+        usize::try_from(at as i64 - shift)
+            .unwrap_or(0)
+            .min(self.text.len())
+    }
+}
+
+/// What bounds the recursion of every later step.
+fn measure(text: &str) -> Result<(), Failure> {
+    let limit = |message: String| Err(Failure::new(FailureKind::Limit, 0..0, message));
+    if text.len() > MAX_TEXT {
+        return limit(format!(
+            "the expression has {} bytes, {MAX_TEXT} are allowed",
+            text.len()
+        ));
+    }
+    let signs = text.bytes().filter(|c| b"([{+-*/%~.<>=|&^@:".contains(c)).count();
+    let words = [
+        "not", "lambda", "if", "else", "and", "or", "in", "is", "await", "yield",
+    ];
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| words.contains(word))
+        .count();
+    match signs + words {
+        many if many > MAX_SIGNS => limit(format!(
+            "the expression has {many} operators, {MAX_SIGNS} are allowed"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn read(text: &str) -> Result<Program, Failure> {
+    // As in brackets: line breaks and indentation mean nothing.
+    let range = TextRange::up_to(TextSize::of(text));
+    let parsed = parse_parenthesized_expression_range(text, range).map_err(|e| {
+        Failure::new(
+            FailureKind::Syntax,
+            bytes(e.location),
+            e.error.to_string().to_lowercase(),
+        )
+    })?;
+    let mut bound = Bound::default();
+    bound.visit_expr(parsed.expr());
+    let deltas = bound.names.contains("relativedelta") || bound.names.contains("dateutil");
+    let mut guard = Guard {
+        text,
+        bound: &bound.bound,
+        deltas,
+        names: BTreeSet::new(),
+        edits: Vec::new(),
+        failure: None,
+    };
+    guard.visit_expr(parsed.expr());
+    if let Some(failure) = guard.failure {
+        return Err(failure);
+    }
+    let (names, mut edits) = (guard.names, guard.edits);
+    edits.sort_by_key(|edit| edit.start);
+    Ok(Program {
+        code: splice(text, &edits),
+        text: text.to_owned(),
+        deltas,
+        names,
+        edits,
+    })
+}
+
+fn splice(text: &str, edits: &[Edit]) -> String {
+    let (mut code, mut at) = (String::with_capacity(text.len() * 2), 0);
+    for edit in edits {
+        code.push_str(text.get(at..edit.start).unwrap_or_default());
+        code.push_str(&edit.with);
+        at = edit.end;
+    }
+    code.push_str(text.get(at..).unwrap_or_default());
+    code
+}
+
+fn bytes(range: TextRange) -> std::ops::Range<usize> {
+    range.start().to_usize()..range.end().to_usize()
+}
+
+/// Names that the text itself binds (comprehensions, parameters, `:=`), and all others.
+#[derive(Default)]
+struct Bound {
+    bound: BTreeSet<String>,
+    names: BTreeSet<String>,
+}
+
+impl<'a> Visitor<'a> for Bound {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Name(name) = expr {
+            let known = if name.ctx.is_load() {
+                &mut self.names
+            } else {
+                &mut self.bound
+            };
+            known.insert(name.id.to_string());
+        }
+        walk_expr(self, expr);
+    }
+
+    fn visit_parameter(&mut self, parameter: &'a Parameter) {
+        self.bound.insert(parameter.name.id.to_string());
+        walk_parameter(self, parameter);
+    }
+}
+
+struct Guard<'t> {
+    text: &'t str,
+    bound: &'t BTreeSet<String>,
+    deltas: bool,
+    names: BTreeSet<String>,
+    edits: Vec<Edit>,
+    failure: Option<Failure>,
+}
+
+impl Guard<'_> {
+    fn refuse(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    fn edit(&mut self, start: usize, end: usize, with: &str) {
+        self.edits.push(Edit {
+            start,
+            end,
+            with: with.to_owned(),
+        });
+    }
+
+    fn forbidden(&mut self, name: &str, range: TextRange) -> bool {
+        if !name.contains("__") && !name.starts_with("_sn_") {
+            return false;
+        }
+        let message = format!("the name `{name}` is not allowed here");
+        self.refuse(Failure::new(FailureKind::Name, bytes(range), message));
+        true
+    }
+
+    fn name(&mut self, name: &str, range: TextRange) {
+        if self.forbidden(name, range) || self.bound.contains(name) {
+            return;
+        }
+        self.names.insert(name.to_owned());
+        let elsewhere = ruff_like_builtin(name) && !BUILTINS.contains(&name) && !NAMES.contains(&name);
+        if elsewhere {
+            let message = format!("`{name}` is not a name that is known here");
+            self.refuse(Failure::new(FailureKind::Name, bytes(range), message));
+        }
+    }
+
+    /// `datetime.date` and its like: the longest dotted name that becomes something else.
+    fn path(&mut self, expr: &Expr) -> bool {
+        let Some(path) = dotted(expr) else { return false };
+        let root = path.split('.').next().unwrap_or_default();
+        if self.bound.contains(root) {
+            return false;
+        }
+        // The module's `datetime.datetime.combine` is the class's `datetime.combine`.
+        let short = path
+            .strip_prefix("datetime.")
+            .filter(|rest| rest.starts_with("datetime."));
+        let Some((_, with)) = PATHS.iter().find(|(known, _)| *known == short.unwrap_or(&path)) else {
+            return false;
+        };
+        self.names.insert(root.to_owned());
+        let range = bytes(expr.range());
+        self.edit(range.start, range.end, with);
+        true
+    }
+
+    fn binary(&mut self, range: TextRange, left: &Expr, op: Operator, right: &Expr) -> bool {
+        let (sign, name) = match op {
+            Operator::Add if self.deltas => (b'+', "_sn_add("),
+            Operator::Sub if self.deltas => (b'-', "_sn_sub("),
+            Operator::Mult if self.deltas => (b'*', "_sn_mul("),
+            Operator::Mod => (b'%', "_sn_percent("),
+            _ => return false,
+        };
+        let gap = left.range().end().to_usize()..right.range().start().to_usize();
+        let Some(at) = operator(self.text, gap, sign) else {
+            return false;
+        };
+        let range = bytes(range);
+        self.edit(range.start, range.start, name);
+        self.visit_expr(left);
+        self.edit(at, at + 1, ",");
+        self.visit_expr(right);
+        self.edit(range.end, range.end, ")");
+        true
+    }
+
+    fn no_generator(&mut self, items: &[Expr]) {
+        if let Some(found) = items.iter().find(|item| item.is_generator_expr()) {
+            let message = "a generator has no place in a domain";
+            self.refuse(
+                Failure::new(FailureKind::Value, bytes(found.range()), message).hint("write a list: `[…]`"),
+            );
+        }
+    }
+
+    /// `x.to_utc()`, which only the web client's dates have.
+    fn utc_call(&mut self, expr: &Expr) -> bool {
+        let Expr::Call(call) = expr else { return false };
+        let Expr::Attribute(attribute) = &*call.func else {
+            return false;
+        };
+        if attribute.attr.as_str() != "to_utc" || !call.arguments.is_empty() {
+            return false;
+        }
+        let name = attribute.attr.range().start().to_usize();
+        let Some(dot) = self.text[..name].rfind('.') else {
+            return false;
+        };
+        let range = bytes(expr.range());
+        self.edit(range.start, range.start, "_sn_to_utc(");
+        self.visit_expr(&attribute.value);
+        self.edit(dot, range.end, ")");
+        true
+    }
+}
+
+impl<'a> Visitor<'a> for Guard<'_> {
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if self.failure.is_some() || self.path(expr) || self.utc_call(expr) {
+            return;
+        }
+        match expr {
+            Expr::Name(name) => return self.name(name.id.as_str(), name.range),
+            Expr::Attribute(attribute) => {
+                self.forbidden(attribute.attr.as_str(), attribute.attr.range());
+            }
+            Expr::BinOp(op) if self.binary(op.range, &op.left, op.op, &op.right) => return,
+            // The sandbox makes lists of them, Python does not.
+            Expr::List(list) => self.no_generator(&list.elts),
+            Expr::Tuple(tuple) => self.no_generator(&tuple.elts),
+            Expr::UnaryOp(op) if self.deltas && op.op == UnaryOp::USub => {
+                let range = bytes(op.range);
+                self.edit(range.start, range.start + 1, "_sn_neg(");
+                self.visit_expr(&op.operand);
+                self.edit(range.end, range.end, ")");
+                return;
+            }
+            Expr::Await(_) | Expr::Yield(_) | Expr::YieldFrom(_) | Expr::IpyEscapeCommand(_) => {
+                let message = "this is not allowed in an expression";
+                self.refuse(Failure::new(FailureKind::Syntax, bytes(expr.range()), message));
+            }
+            _ => {}
+        }
+        walk_expr(self, expr);
+    }
+
+    fn visit_parameter(&mut self, parameter: &'a Parameter) {
+        self.forbidden(parameter.name.as_str(), parameter.name.range());
+        walk_parameter(self, parameter);
+    }
+}
+
+/// `a.b.c` of names only; longer paths than we know of are none.
+fn dotted(expr: &Expr) -> Option<String> {
+    let (mut expr, mut steps) = (expr, Vec::new());
+    while let Expr::Attribute(attribute) = expr {
+        if steps.len() == 3 {
+            return None;
+        }
+        steps.push(attribute.attr.as_str());
+        expr = &attribute.value;
+    }
+    let Expr::Name(name) = expr else { return None };
+    if !name.ctx.is_load() {
+        return None;
+    }
+    steps.push(name.id.as_str());
+    steps.reverse();
+    Some(steps.join("."))
+}
+
+/// The operator's sign in the gap between its operands, in which only brackets, blanks and comments are.
+fn operator(text: &str, gap: std::ops::Range<usize>, sign: u8) -> Option<usize> {
+    let mut comment = false;
+    for (at, c) in text.bytes().enumerate().take(gap.end).skip(gap.start) {
+        match c {
+            b'\n' => comment = false,
+            b'#' => comment = true,
+            c if c == sign && !comment => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A builtin of Python: the sandbox may have it without asking us.
+fn ruff_like_builtin(name: &str) -> bool {
+    monty_types::MontyObject::builtin_function_from_name(name).is_some() || TYPES.contains(&name)
+}
+
+/// Types that the sandbox knows by name.
+const TYPES: &[&str] = &[
+    "bool",
+    "bytes",
+    "bytearray",
+    "classmethod",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "iter",
+    "list",
+    "memoryview",
+    "object",
+    "property",
+    "range",
+    "set",
+    "slice",
+    "staticmethod",
+    "str",
+    "super",
+    "tuple",
+    "type",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> String {
+        Program::new(text).map_or_else(|e| format!("{:?} {}..{} {e}", e.kind, e.start, e.end), |p| p.code)
+    }
+
+    #[test]
+    fn what_is_rewritten() {
+        for (text, rewritten) in [
+            ("a + b", "a + b"),
+            ("datetime.datetime.now()", "datetime.now()"),
+            (
+                "datetime.datetime.combine(x, datetime.time())",
+                "_sn_combine(x, _sn_time())",
+            ),
+            ("datetime.utcnow()", "datetime.now()"),
+            ("time.strftime('%Y')", "_sn_strftime('%Y')"),
+            ("[time for time in x]", "[time for time in x]"),
+            ("(a).to_utc()", "_sn_to_utc((a))"),
+            (
+                "a - relativedelta(days=-1)",
+                "_sn_sub(a , relativedelta(days=_sn_neg(1)))",
+            ),
+            (
+                "((a) + # +\n (b)) * relativedelta()",
+                "_sn_mul((_sn_add((a) , # +\n (b))) , relativedelta())",
+            ),
+            (
+                "(a - relativedelta()).to_utc().x",
+                "_sn_to_utc((_sn_sub(a , relativedelta()))).x",
+            ),
+        ] {
+            assert_eq!(code(text), rewritten, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (text, start) in [
+            ("().__class__", "Name 3..12"),
+            ("__import__('os')", "Name 0..10"),
+            ("[__x for __x in y]", "Name"),
+            ("lambda __x: 1", "Name 7..10"),
+            ("getattr(a, 'b')", "Name 0..7"),
+            ("open('x')", "Name 0..4"),
+            ("_sn_add(1, 2)", "Name 0..7"),
+            ("import os", "Syntax"),
+            ("a = 1", "Syntax"),
+            ("await x", "Syntax"),
+            ("(1", "Syntax"),
+        ] {
+            assert!(code(text).starts_with(start), "{text}: {}", code(text));
+        }
+        assert_eq!(
+            Program::new(&"-".repeat(9000)).unwrap_err().kind,
+            FailureKind::Limit
+        );
+        assert_eq!(
+            Program::new(&"1".repeat(20000)).unwrap_err().kind,
+            FailureKind::Limit
+        );
+        for deep in ["(", "-", "not ", "[", "{", "lambda:", "x if y else "] {
+            let _ = Program::new(&deep.repeat(2000));
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let program = Program::new("a - relativedelta(x)").unwrap();
+        let at = program.code.find('x').unwrap();
+        assert_eq!(program.original(at), 18);
+        assert_eq!(program.original(0), 0);
+    }
+}
