@@ -46,6 +46,10 @@ create sequence sicantik_notify.awake as bigint minvalue 0 start 1 cache 1;
 comment on sequence sicantik_notify.awake is
     'Until when (Unix time, milliseconds) the daemon is known to look at events without being woken; in the past: since then it is asleep or absent';
 
+create sequence sicantik_notify.event_floor as bigint minvalue 0 start 0 cache 1;
+comment on sequence sicantik_notify.event_floor is
+    'Size of event in bytes when the daemon last saw it empty. The file never shrinks; the backlog limit counts from here';
+
 -- From now on: a daemon that was never there must not look like one that has been away for half a century.
 select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint);
 

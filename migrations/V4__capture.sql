@@ -1,7 +1,7 @@
 -- What the hooks should be, what they are, and to which database we belong. Locks: new tables only.
 
 create table sicantik_notify.capture_plan (
-    model       text primary key,
+    model       text primary key check (model ~ '^[a-z0-9_.]+$'),
     table_name  text not null unique check (table_name ~ '^[a-z_][a-z0-9_]*$'),
     shape       text not null default 'statement' check (shape in ('statement', 'row')),
     active      boolean not null default true,
@@ -43,19 +43,33 @@ comment on column sicantik_notify.capture_publication.published_at is 'When';
 create table sicantik_notify.capture_state (
     only_row         boolean primary key default true check (only_row),
     misses           bigint not null default 0,
+    checked_at       timestamptz,
     unknown_since    timestamptz,
-    postmaster_start timestamptz,
+    server_epoch     timestamptz,
     timeline         integer,
-    checked_at       timestamptz
+    alarm_misses     bigint not null default 0,
+    alarm_bound      boolean not null default false
 );
 comment on table sicantik_notify.capture_state is 'How far the misses of the hooks have been noticed';
 comment on column sicantik_notify.capture_state.only_row is 'There is one row';
 comment on column sicantik_notify.capture_state.misses is 'Value of the miss counter that has been reported';
-comment on column sicantik_notify.capture_state.unknown_since is 'The server crashed or moved: the counter may have jumped, misses before this time are unknown';
-comment on column sicantik_notify.capture_state.postmaster_start is 'Start of the server under which the counter was read';
-comment on column sicantik_notify.capture_state.timeline is 'Timeline under which the counter was read';
 comment on column sicantik_notify.capture_state.checked_at is 'When';
+comment on column sicantik_notify.capture_state.unknown_since is 'The server crashed or moved, and the counter may have jumped: misses since this time are a bound';
+comment on column sicantik_notify.capture_state.server_epoch is 'When the server''s statistics were reset: a crash does that. As of the last look';
+comment on column sicantik_notify.capture_state.timeline is 'Timeline under which the counter was read';
+comment on column sicantik_notify.capture_state.alarm_misses is 'Misses that the standing alarm is about';
+comment on column sicantik_notify.capture_state.alarm_bound is 'Whether that number is an upper bound';
 insert into sicantik_notify.capture_state default values;
+
+create table sicantik_notify.hook_check (
+    model    text primary key,
+    sound_at timestamptz,
+    finding  text
+);
+comment on table sicantik_notify.hook_check is 'Until when each hook was as it should be: changes after that may have been missed';
+comment on column sicantik_notify.hook_check.model is 'Odoo model';
+comment on column sicantik_notify.hook_check.sound_at is 'When it was last seen as it should be; empty: never';
+comment on column sicantik_notify.hook_check.finding is 'What was wrong at the last look; empty: nothing';
 
 create table sicantik_notify.installation (
     only_row          boolean primary key default true check (only_row),

@@ -4,7 +4,7 @@
 grant usage on schema sicantik_notify to sicantik_notify_capture, sicantik_notifyd, sicantik_notify_viewer;
 grant insert on sicantik_notify.event to sicantik_notify_capture;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.miss to sicantik_notify_capture;
-grant select on sequence sicantik_notify.awake to sicantik_notify_capture;
+grant select on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notify_capture;
 
 -- The daemon: reads configuration, moves work. No TRIGGER, no REFERENCES, no TRUNCATE, no CREATE, nothing owned.
 grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias, sicantik_notify.noise_column,
@@ -20,7 +20,7 @@ grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
-grant select, update on sequence sicantik_notify.awake to sicantik_notifyd;
+grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
 grant select on sequence sicantik_notify.miss to sicantik_notifyd;
 
 -- Operators write configuration, except secrets; viewers look.

@@ -1,110 +1,190 @@
--- hook_findings(): how the hooks that stand differ from those that should stand. No rows: all is well.
+-- hook_findings(): how the hooks that stand differ from those that should stand. No rows: all is well. severity is alarm
+-- where changes of the host are not captured, warning otherwise; since, until when the hook was last seen as it should be.
 -- Runs at start of the daemon, every minute, after each change of configuration, and in v_problem.
 create or replace function sicantik_notify.hook_findings()
-returns table (model text, table_name text, severity text, finding text, remedy text)
+returns table (model text, table_name text, severity text, since timestamptz, finding text, remedy text)
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $hook_findings$
 declare
+    install constant text := 'run sicantik-notifyd hooks install (as a DBA)';
     plan     record;
     relation oid;
-    function pg_proc;
     kind     record;
+    function pg_proc;
     trig     pg_trigger;
-    columns  text;
+    stands   text;
+    noted    text;
     missing  text;
+    misses   bigint;
 begin
+    -- What all hooks need.
     severity := 'alarm';
-    if not has_schema_privilege('sicantik_notify_capture', 'sicantik_notify', 'usage')
-       or not has_table_privilege('sicantik_notify_capture', 'sicantik_notify.event', 'insert')
-       or not has_sequence_privilege('sicantik_notify_capture', 'sicantik_notify.event_id_seq', 'usage')
-       or not has_sequence_privilege('sicantik_notify_capture', 'sicantik_notify.miss', 'usage')
-       or not has_sequence_privilege('sicantik_notify_capture', 'sicantik_notify.awake', 'select') then
-        model := null;
-        table_name := 'event';
-        finding := 'role sicantik_notify_capture lacks rights on schema sicantik_notify, table event or its sequences';
-        remedy := 'run sicantik-notifyd migrate (it grants them again); changes were missed meanwhile: see backfill';
+    table_name := 'event';
+    select string_agg(w.right_name, ', ') into missing
+    from (values
+        ('usage on schema sicantik_notify',
+         has_schema_privilege(to_regrole('sicantik_notify_capture'), to_regnamespace('sicantik_notify'), 'usage')),
+        ('insert on table event',
+         has_table_privilege(to_regrole('sicantik_notify_capture'), to_regclass('sicantik_notify.event'), 'insert')),
+        ('usage on sequence event_id_seq',
+         has_sequence_privilege(to_regrole('sicantik_notify_capture'), to_regclass('sicantik_notify.event_id_seq'), 'usage')),
+        ('usage on sequence miss',
+         has_sequence_privilege(to_regrole('sicantik_notify_capture'), to_regclass('sicantik_notify.miss'), 'usage')),
+        ('select on sequence awake',
+         has_sequence_privilege(to_regrole('sicantik_notify_capture'), to_regclass('sicantik_notify.awake'), 'select')),
+        ('select on sequence event_floor',
+         has_sequence_privilege(to_regrole('sicantik_notify_capture'), to_regclass('sicantik_notify.event_floor'), 'select'))
+    ) as w (right_name, held)
+    where w.held is not true; -- null: the role or the object is gone
+    if missing is not null then
+        finding := format('role sicantik_notify_capture lacks: %s. No change of the host is captured', missing);
+        remedy := 'run sicantik-notifyd migrate (it grants them again); see the misses for what was lost meanwhile';
+        select min(h.sound_at) into since from sicantik_notify.hook_check h;
         return next;
     end if;
+    select string_agg(t.tgname, ', ') into missing
+    from pg_trigger t
+    where t.tgrelid = to_regclass('sicantik_notify.event') and not t.tgisinternal;
+    if missing is not null then
+        severity := 'warning';
+        since := null;
+        finding := format('somebody put triggers on table event: %s. What fails in them is a change that is not captured', missing);
+        remedy := 'drop them';
+        return next;
+    end if;
+    select case when m.is_called then m.last_value else 0 end
+           - (select s.misses from sicantik_notify.capture_state s) into misses
+    from sicantik_notify.miss m;
+    if misses <> 0 then
+        severity := 'alarm';
+        select s.checked_at into since from sicantik_notify.capture_state s;
+        finding := format('%s host writes were not captured since the daemon last looked', misses);
+        remedy := 'the server''s log has the reasons ("was not captured"); the daemon raises the alarm "capture misses" from this';
+        return next;
+    end if;
+    for finding in
+        select format('setting %s is %L, which is no number: %s is used', s.key, s.value,
+                      case s.key when 'capture_max_backlog_age' then '604800' else '1073741824' end)
+        from sicantik_notify.setting s
+        where s.key in ('capture_max_backlog_age', 'capture_max_backlog_bytes') and s.value !~ '^[0-9]{1,12}$'
+        union all
+        select format('setting capture_wake is %L: notify is used', s.value)
+        from sicantik_notify.setting s
+        where s.key = 'capture_wake' and s.value not in ('notify', 'poll')
+    loop
+        severity := 'warning';
+        since := null;
+        remedy := 'update sicantik_notify.setting';
+        return next;
+    end loop;
 
     for plan in select * from sicantik_notify.capture_plan p where p.active order by p.model loop
+        severity := 'alarm';
         model := plan.model;
         table_name := plan.table_name;
-        relation := to_regclass(format('public.%I', plan.table_name));
-        if relation is null then
-            finding := format('table public.%I does not exist', plan.table_name);
+        select h.sound_at into since from sicantik_notify.hook_check h where h.model = plan.model;
+        select c.oid into relation
+        from pg_class c
+        where c.oid = to_regclass(format('public.%I', plan.table_name)) and c.relkind in ('r', 'p');
+        if not found then
+            finding := format('public.%I does not exist, or is no table', plan.table_name);
             remedy := 'deactivate the triggers on this model, or install its module';
             return next;
             continue;
         end if;
 
-        select string_agg(a.attname, ', ' order by a.attname) into columns
-        from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped;
-        select string_agg(w.name, ', ' order by w.name) into missing
-        from unnest(plan.watched || plan.read) as w (name)
-        where not exists (select from pg_attribute a
-                          where a.attrelid = relation and a.attname = w.name and a.attnum > 0 and not a.attisdropped);
-        if missing is not null then
-            finding := format('public.%I has no column %s; it has %s', plan.table_name, missing, columns);
+        -- Columns: without id or a watched column the hook counts misses only; one that is only carried is left out.
+        for kind in
+            select x.must, string_agg(x.name, ', ' order by x.name) as names
+            from (select u.name, true as must from unnest(plan.watched || 'id'::text) as u (name)
+                  union all
+                  select u.name, false from unnest(plan.read) as u (name)) x
+            where not exists (select from pg_attribute a
+                              where a.attrelid = relation and a.attname = x.name and a.attnum > 0 and not a.attisdropped)
+            group by x.must
+        loop
+            severity := case when kind.must then 'alarm' else 'warning' end;
+            finding := format('public.%I has no column %s%s; it has %s', plan.table_name, kind.names,
+                              case when kind.must then ', which a trigger watches' else ', which a rule reads' end,
+                              (select string_agg(a.attname, ', ' order by a.attname) from pg_attribute a
+                               where a.attrelid = relation and a.attnum > 0 and not a.attisdropped));
             remedy := 'name an existing column in the trigger or rule, or add a row to field_alias';
+            return next;
+        end loop;
+        select string_agg(u.name, ', ' order by u.name) into missing
+        from unnest(plan.watched || plan.read) as u (name)
+        where sicantik_notify.is_secret(plan.table_name, u.name);
+        if missing is not null then
+            severity := 'warning';
+            finding := format('public.%I: %s may hold secrets and is not captured', plan.table_name, missing);
+            remedy := 'take it out of the trigger or rule';
             return next;
         end if;
 
-        select f.* into function from pg_proc f
+        -- The function.
+        severity := 'alarm';
+        select f.* into function
+        from pg_proc f
         where f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
-        if function.oid is null then
-            finding := format('no hook on public.%I: its changes are not captured', plan.table_name);
-            remedy := 'run sicantik-notifyd hooks install (as a DBA); see backfill for changes since the hook was lost';
+        if not found then
+            finding := format('there is no hook on public.%I: its changes are not captured', plan.table_name);
+            remedy := install || '; see backfill for changes since the hook was lost';
             return next;
             continue;
         end if;
-        remedy := 'run sicantik-notifyd hooks install (as a DBA)';
+        remedy := install;
+        select c.checksum into noted
+        from sicantik_notify.capture_publication c where c.model = plan.model order by c.id desc limit 1;
+        stands := md5(function.prosrc);
         if pg_get_userbyid(function.proowner) <> 'sicantik_notify_capture' then
             finding := format('function capture_%s belongs to %s, not to sicantik_notify_capture (restored without owners?)',
                               plan.table_name, pg_get_userbyid(function.proowner));
             return next;
         end if;
-        if not function.prosecdef
-           or coalesce(function.proconfig, '{}') <> array['search_path=pg_catalog, pg_temp', 'enable_nestloop=off',
-                                                          'DateStyle=ISO, YMD', 'TimeZone=UTC'] then
-            finding := format('function capture_%s was altered: security definer or its settings are gone', plan.table_name);
+        if not function.prosecdef then
+            finding := format('function capture_%s was altered: security definer is gone', plan.table_name);
             return next;
         end if;
-        if md5(function.prosrc) is distinct from (
-               select c.checksum from sicantik_notify.capture_publication c where c.model = plan.model order by c.id desc limit 1)
-        then
-            finding := format('the body of function capture_%s is not the one that was published', plan.table_name);
+        if function.proconfig is distinct from sicantik_notify.capture_settings() then
+            finding := format('function capture_%s was altered: its settings are %s', plan.table_name,
+                              coalesce(array_to_string(function.proconfig, '; '), 'gone'));
             return next;
-        elsif sicantik_notify.capture_source(plan.model) is distinct from (
-               select c.source from sicantik_notify.capture_publication c where c.model = plan.model order by c.id desc limit 1)
-        then
-            finding := format('the hook of public.%I is older than its plan: a column or a trigger changed', plan.table_name);
-            remedy := 'the daemon publishes it within a minute; if not, select * from sicantik_notify.publish_capture()';
+        end if;
+        if stands is distinct from noted then
+            finding := format('function capture_%s was altered: its body is not the one that was published', plan.table_name);
             return next;
-            remedy := 'run sicantik-notifyd hooks install (as a DBA)';
+        elsif stands <> md5(sicantik_notify.capture_body(plan.model)) then
+            severity := 'warning';
+            finding := format('the hook of public.%I is older than its plan: a column, a setting or a trigger changed', plan.table_name);
+            remedy := 'the daemon publishes it within a minute; if not: select * from sicantik_notify.publish_capture()';
+            return next;
         end if;
 
+        -- Its triggers.
+        severity := 'alarm';
         for kind in
             select *
             from (values ('sicantik_notify_insert', 4, null, 'new_rows'),
                          ('sicantik_notify_update', 16, 'old_rows', 'new_rows')) as k (name, event, old_rows, new_rows)
         loop
+            remedy := install;
             select t.* into trig from pg_trigger t where t.tgrelid = relation and t.tgname = kind.name;
-            if trig.oid is null then
+            if not found then
                 finding := format('trigger %s is missing on public.%I: changes are not captured', kind.name, plan.table_name);
                 return next;
             elsif trig.tgenabled not in ('O', 'A') then
                 finding := format('trigger %s on public.%I is disabled: changes are not captured', kind.name, plan.table_name);
                 remedy := format('alter table public.%I enable trigger %I', plan.table_name, kind.name);
                 return next;
-                remedy := 'run sicantik-notifyd hooks install (as a DBA)';
             elsif trig.tgfoid <> function.oid or trig.tgqual is not null or trig.tgattr::text <> ''
                   or trig.tgtype <> (kind.event + case plan.shape when 'row' then 1 else 0 end)
                   or (plan.shape = 'statement' and (trig.tgoldtable is distinct from kind.old_rows::name
                                                     or trig.tgnewtable is distinct from kind.new_rows::name)) then
-                finding := format('trigger %s on public.%I was altered', kind.name, plan.table_name);
+                finding := format('trigger %s on public.%I was altered, or is of another form than capture_plan.shape', kind.name,
+                                  plan.table_name);
                 return next;
             end if;
         end loop;

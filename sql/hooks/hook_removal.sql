@@ -1,5 +1,6 @@
 -- hook_removal(): what `hooks remove` runs, table by table. DROP TRIGGER takes ACCESS EXCLUSIVE on the host table for an
--- instant: a small lock_timeout, tried again a few times. Nothing cascades. Hooks of tables that are no longer watched go too.
+-- instant, and everybody queues behind us while we wait for it: a small lock_timeout, tried again a few times. Nothing
+-- cascades. Hooks of tables that are no longer watched go too.
 create or replace function sicantik_notify.hook_removal()
 returns table (table_name text, step integer, statement text)
 language plpgsql
@@ -22,7 +23,7 @@ begin
         table_name := substr(hook.function, length('capture_') + 1);
         step := 0;
         foreach statement in array
-            array['set local lock_timeout = ''2s''']
+            array['set local lock_timeout = ''500ms''']
             || coalesce(hook.triggers, '{}')
             || array['set local role sicantik_notify_owner',
                      format('drop function sicantik_notify.%I()', hook.function),

@@ -3,7 +3,7 @@ create view sicantik_notify.v_problem as
 select p.severity, p.since, p.key as about, p.summary, p.remedy
 from sicantik_notify.problem p
 union all
-select f.severity, null, 'hooks of ' || coalesce(f.table_name, f.model), f.finding, f.remedy
+select f.severity, f.since, 'hooks of ' || coalesce(f.table_name, f.model), f.finding, f.remedy
 from sicantik_notify.hook_findings() f
 union all
 select 'alarm', s.set_aside_at, 'event of ' || s.model || ',' || s.record_id,

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// How often a table is tried while the host holds its lock.
-const TRIES: u32 = 10;
+const TRIES: u32 = 12;
 
 /// Why hooks were not installed or removed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,13 @@ pub struct TableScript {
 impl TableScript {
     /// As a script for psql.
     pub fn to_sql(&self) -> String {
-        let mut text = format!("-- {}\nbegin;\n", self.table);
+        // A name is somebody's input, and a line end would end the comment.
+        let table: String = self
+            .table
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect();
+        let mut text = format!("-- {table}\nbegin;\n");
         for statement in &self.statements {
             text.push_str(statement);
             text.push_str(";\n");

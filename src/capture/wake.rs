@@ -15,6 +15,11 @@ const AWAKE: Duration = Duration::from_millis(3000);
 const PRESENCE: Duration = Duration::from_secs(60);
 
 const SET: &str = "select setval('sicantik_notify.awake', (extract(epoch from clock_timestamp()) * 1000)::bigint + $1::bigint)";
+/// The file of `event` never shrinks: the hooks' limit on what waits counts from its size when it was last empty.
+const FLOOR: &str = "select setval('sicantik_notify.event_floor', \
+                     pg_relation_size(c.oid) + coalesce(pg_relation_size(c.reltoastrelid), 0)) \
+                     from pg_class c \
+                     where c.oid = 'sicantik_notify.event'::regclass and not exists (select from sicantik_notify.event)";
 
 /// What the hooks believe about us.
 #[derive(Debug, Default)]
@@ -46,6 +51,7 @@ impl Wakefulness {
         let was_awake = self.awake_until.take().is_some();
         if was_awake || self.shown.is_none_or(|shown| shown.elapsed() > PRESENCE) {
             client.query(SET, &[&0_i64]).await?;
+            client.query(FLOOR, &[]).await?;
             self.shown = Some(Instant::now());
         }
         Ok(was_awake)

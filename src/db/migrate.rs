@@ -27,7 +27,11 @@ macro_rules! files {
 
 /// Functions, in the order in which they need each other.
 const FUNCTIONS: &[(&str, &str)] = files![
+    "hooks/is_secret.sql",
+    "hooks/capture_columns.sql",
     "hooks/capture_object.sql",
+    "hooks/capture_parts.sql",
+    "hooks/capture_body.sql",
     "hooks/capture_source.sql",
     "hooks/publish_capture.sql",
     "hooks/hook_statements.sql",
