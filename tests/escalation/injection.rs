@@ -181,7 +181,7 @@ async fn a_setting_without_sense_stops_no_hook_and_is_named() {
             &format!("select value from sicantik_notify.setting where key = '{key}'"),
         )
         .await;
-        for value in HOSTILE[2..4].iter().chain(&["", "NaN", "-1", "1e300"]) {
+        for value in HOSTILE[2..4].iter().chain(&["", "NaN", "1e300", "-1"]) {
             let set = "update sicantik_notify.setting set value = $2 where key = $1";
             if operator.execute(set, &[&key, value]).await.is_err() {
                 continue; // refused at once: as good
