@@ -102,7 +102,7 @@ $text$, watched, sicantik_notify.capture_indent(complete, 16));
         insert into sicantik_notify.event (model, record_id, op, changed, old, new)
         select %1$L, (v_new ->> 'id')::bigint,
                case when v_is_new then 'I' else 'U' end::"char",
-               case when tg_op = 'UPDATE' then array_remove(array[
+               case when not v_is_new then array_remove(array[
                    %2$s
                ]::text[], null) end,
                case when not v_is_new then %3$s end,
@@ -154,9 +154,9 @@ $text$, sicantik_notify.capture_indent(hit, 19), sicantik_notify.capture_indent(
         insert into sicantik_notify.event (model, record_id, op, changed, old, new)
         select %1$L, n.id,
                case when o.id is null then 'I' else 'U' end::"char",
-               array_remove(array[
+               case when o.id is not null then array_remove(array[
                    %2$s
-               ]::text[], null),
+               ]::text[], null) end,
                case when o.id is not null then %3$s end,
                %4$s
         from new_rows n

@@ -39,8 +39,8 @@ begin
         then
             raise exception 'too many events wait for sicantik-notifyd' using errcode = 'configuration_limit_exceeded';
         end if;
-$text$, 'sicantik_notify.miss'::regclass::oid, max_age, max_bytes, max_age * 1000,
-        (select c.reltoastrelid from pg_class c where c.oid = 'sicantik_notify.event'::regclass),
+$text$, coalesce(to_regclass('sicantik_notify.miss')::oid, 0), max_age, max_bytes, max_age * 1000,
+        coalesce((select c.reltoastrelid from pg_class c where c.oid = to_regclass('sicantik_notify.event')), 0),
         (select d.oid from pg_database d where d.datname = current_database()));
 end
 $capture_gate$;
@@ -82,7 +82,7 @@ $text$;
     end;
     return null;
 end
-$text$, 'sicantik_notify.miss'::regclass::oid);
+$text$, coalesce(to_regclass('sicantik_notify.miss')::oid, 0));
 end
 $capture_tail$;
 comment on function sicantik_notify.capture_tail() is 'Part of capture_body: the wake-up, and what happens to errors';

@@ -148,6 +148,11 @@ impl OdooSession {
         &self.client
     }
 
+    /// Gives the connection back.
+    pub fn into_client(self) -> Client {
+        self.client
+    }
+
     /// Begins a request's transaction.
     pub async fn begin(&mut self) -> Result<(), HostError> {
         self.dirty.clear();
