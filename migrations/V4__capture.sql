@@ -3,18 +3,22 @@
 create table sicantik_notify.capture_plan (
     model       text primary key check (model ~ '^[a-z0-9_.]+$'),
     table_name  text not null unique check (table_name ~ '^[a-z_][a-z0-9_]*$'),
+    triggers    text[] not null default '{}',
     shape       text not null default 'statement' check (shape in ('statement', 'row')),
     active      boolean not null default true,
     on_insert   boolean not null default false,
     any_write   boolean not null default false,
     watched     text[] not null default '{}',
     read        text[] not null default '{}',
-    updated_at  timestamptz not null default clock_timestamp()
+    updated_at  timestamptz not null default clock_timestamp(),
+    -- The daemon writes plans; which table a model means is not its choice.
+    check (table_name = replace(model, '.', '_'))
 );
 comment on table sicantik_notify.capture_plan is
     'What the hook of each table captures: derived from active triggers and rules. publish_capture() makes functions of it';
 comment on column sicantik_notify.capture_plan.model is 'Odoo model';
 comment on column sicantik_notify.capture_plan.table_name is 'Its table, in schema public';
+comment on column sicantik_notify.capture_plan.triggers is 'Codes of the triggers that it serves';
 comment on column sicantik_notify.capture_plan.shape is
     'statement (transition tables), or row for partitioned and inherited tables; change it, then run hooks install';
 comment on column sicantik_notify.capture_plan.active is 'False: no active trigger wants this table; its hook does nothing';

@@ -19,7 +19,8 @@ declare
 begin
     select * into plan from sicantik_notify.capture_plan p where p.model = p_model;
     for col in
-        select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, t.typcategory as category,
+        select a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
+               t.typtype = 'b' and t.typnamespace = 'pg_catalog'::regnamespace and t.typcategory not in ('A', 'C') as plain,
                a.attname = any (plan.watched) as watched,
                a.attname = any (plan.read) as read,
                plan.any_write and not exists (
@@ -37,8 +38,9 @@ begin
         watched := col.watched;
         carried := col.watched or col.read;
         counted := col.counted and not col.watched;
-        -- An array or a composite finds out only at run time that an element has no equality; anything else is tried.
-        as_text := col.category in ('A', 'C');
+        -- An array or a composite finds out only at run time that an element has no equality. A type of the host is never
+        -- tried: a domain's CHECK would run the host's code, here, as our owner. PostgreSQL's own types are.
+        as_text := not col.plain;
         if not as_text then
             begin
                 execute format('select null::%s is distinct from null::%1$s', col.type);

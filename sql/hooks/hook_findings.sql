@@ -55,6 +55,25 @@ begin
         remedy := 'drop them';
         return next;
     end if;
+    -- Triggers that no plan serves yet: new, changed, or not understood.
+    for model, finding in
+        select t.model, t.code
+        from sicantik_notify.trigger t
+        where t.active and t.trigger_type like 'on\_%'
+          and to_regclass(format('public.%I', replace(t.model, '.', '_'))) is not null
+          and not exists (select from sicantik_notify.capture_plan p
+                          where p.active and p.model = t.model and t.code = any (p.triggers))
+        order by t.code
+    loop
+        severity := 'warning';
+        since := null;
+        table_name := replace(model, '.', '_');
+        finding := format('trigger %s does not hold yet: no hook was planned for it', finding);
+        remedy := 'the daemon does that within a minute, or names what is wrong with the trigger in v_problem';
+        return next;
+    end loop;
+    model := null;
+    table_name := 'event';
     select case when m.is_called then m.last_value else 0 end
            - (select s.misses from sicantik_notify.capture_state s) into misses
     from sicantik_notify.miss m;

@@ -23,7 +23,7 @@ begin
         table_name := substr(hook.function, length('capture_') + 1);
         step := 0;
         foreach statement in array
-            array['set local lock_timeout = ''500ms''']
+            array['set local lock_timeout = ''500ms''', 'set local search_path = pg_catalog, pg_temp']
             || coalesce(hook.triggers, '{}')
             || array['set local role sicantik_notify_owner',
                      format('drop function sicantik_notify.%I()', hook.function),

@@ -9,6 +9,7 @@ set search_path = pg_catalog, pg_temp
 as $hook_statements$
 declare
     plan record;
+    hook record;
 begin
     for plan in
         select p.model, p.table_name, p.shape
@@ -19,8 +20,16 @@ begin
     loop
         model := plan.model;
         step := 0;
-        foreach statement in array array[
-            'set local lock_timeout = ''500ms''',
+        select 'capture_' || plan.table_name as name, f.proowner::regrole as owner into hook
+        from (values (1)) v
+        left join pg_proc f on f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
+        foreach statement in array array['set local lock_timeout = ''500ms''',
+            -- The DBA runs this: names of the host must not stand in for PostgreSQL's.
+            'set local search_path = pg_catalog, pg_temp']
+        || case when hook.owner is not null and hook.owner not in ('sicantik_notify_capture'::regrole, 'sicantik_notify_owner'::regrole)
+               then array[format(E'-- Restored without owners.\nalter function sicantik_notify.%I() owner to sicantik_notify_owner', hook.name)]
+               else '{}' end
+        || array[
             E'-- Not while a daemon publishes the same function.\n'
             'select pg_advisory_xact_lock(hashtextextended(''sicantik_notify.publish_capture'', 0))',
             E'-- The function: made by the owner, then given to the role that may only insert events.\n'

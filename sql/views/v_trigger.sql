@@ -10,7 +10,9 @@ select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
        t.condition_domain,
        (select count(*) from sicantik_notify.rule r where r.trigger = t.code and r.active) as active_rules,
        case when t.active and t.trigger_type like 'on\_%' then
-           (select max(c.published_at) from sicantik_notify.capture_publication c where c.model = t.model)
+           (select max(c.published_at) from sicantik_notify.capture_publication c
+            join sicantik_notify.capture_plan p on p.model = c.model and t.code = any (p.triggers)
+            where c.model = t.model)
        end as published_at
 from sicantik_notify.trigger t;
 comment on view sicantik_notify.v_trigger is

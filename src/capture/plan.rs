@@ -22,6 +22,8 @@ pub struct TablePlan {
     pub watched: BTreeSet<String>,
     /// Columns whose value is carried.
     pub read: BTreeSet<String>,
+    /// Codes of the triggers that it serves.
+    pub triggers: BTreeSet<String>,
 }
 
 /// Plans by model.
@@ -42,6 +44,7 @@ pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, t
     for (model, table) in plan {
         let watched: Vec<&String> = table.watched.iter().collect();
         let read: Vec<&String> = table.read.iter().collect();
+        let triggers: Vec<&String> = table.triggers.iter().collect();
         tx.query(
             sql::PLAN_STORE.sql,
             &[
@@ -52,6 +55,7 @@ pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, t
                 &table.any_write,
                 &watched,
                 &read,
+                &triggers,
             ],
         )
         .await?;

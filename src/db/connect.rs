@@ -89,9 +89,17 @@ impl Endpoint {
                 )));
             }
         };
+        // Names of the host must not stand in for PostgreSQL's: a function or an operator in public that fits better than the
+        // one in pg_catalog would run with our rights, or the DBA's.
+        let pinned = format!(
+            "{} -c search_path=pg_catalog,pg_temp",
+            config.get_options().unwrap_or_default()
+        );
+        let pinned = pinned.trim_start();
         config
             .ssl_mode(ssl)
             .application_name("sicantik-notifyd")
+            .options(pinned)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives(true)

@@ -214,6 +214,7 @@ impl Configuration {
                 active: true,
                 ..TablePlan::default()
             });
+            table.triggers.insert(trigger.code.clone());
             table.on_insert |= trigger.condition.wants_inserts();
             table.any_write |= matches!(trigger.condition, Condition::Write { .. });
             table
