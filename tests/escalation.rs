@@ -256,6 +256,7 @@ async fn the_capture_role_may_store_events_and_nothing_else() {
         [
             "sicantik_notify.awake select",
             "sicantik_notify.event insert",
+            "sicantik_notify.event_floor select",
             "sicantik_notify.event_id_seq usage",
             "sicantik_notify.miss usage"
         ]

@@ -345,17 +345,17 @@ const HARMS: &[(&str, &str, &str)] = &[
     ),
     (
         "revoke insert on sicantik_notify.event from sicantik_notify_capture",
-        "lacks rights",
+        "lacks",
         "migrate",
     ),
     (
         "revoke usage on schema sicantik_notify from sicantik_notify_capture",
-        "lacks rights",
+        "lacks",
         "migrate",
     ),
     (
         "revoke usage on sequence sicantik_notify.miss from sicantik_notify_capture",
-        "lacks rights",
+        "lacks",
         "migrate",
     ),
 ];

@@ -526,7 +526,7 @@ async fn no_text_shows_a_secret_or_a_whole_number() {
             let report = send_to(&server, kind, &text("x")).await;
             let printed = format!("{report:?}");
             assert!(
-                printed.contains("bad ") && printed.contains("+62812****001"),
+                printed.contains("bad ") && printed.contains("****001"),
                 "{kind}: {printed}"
             );
             assert!(

@@ -24,7 +24,7 @@ async fn every_kind_of_write_is_seen_once() {
         .await;
     for form in ["statement", "row"] {
         stand.shape(form).await;
-        stand.run("delete from sicantik_permit where id > 1000; update sicantik_permit set status = 'draft' where id in (1, 2, 3)").await;
+        stand.run("delete from sicantik_permit where id > 1000; update sicantik_permit set status = 'draft', partner_id = 10 where id in (1, 2, 3)").await;
         let check = async |what: &str, sql: &str, expected: &[&str]| {
             assert_eq!(stand.found(what, sql).await, expected, "{form}: {what}");
         };

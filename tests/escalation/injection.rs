@@ -91,6 +91,11 @@ async fn names_in_a_plan_are_names_whatever_they_hold() {
             )
             .await
             .unwrap();
+            if name.contains(char::is_control) {
+                // The generated text is laid out by lines: such a column is left out, and nothing of it is run.
+                assert_eq!(captured_now(&admin).await, 0, "{shape}: {name:?}");
+                continue;
+            }
             let event = "select changed from sicantik_notify.event";
             let changed: Vec<String> = admin.query_one(event, &[]).await.expect(name).get(0);
             assert_eq!(changed, [*name], "{shape}");
@@ -257,4 +262,12 @@ async fn a_plan_that_the_daemons_role_turned_to_another_table_captures_nothing_t
     assert_eq!(number(&admin, LEAK).await, 0);
     // And the permit's own hook goes on.
     assert_eq!(captured(&office, &admin).await, 1);
+}
+
+async fn captured_now(admin: &tokio_postgres::Client) -> i64 {
+    admin
+        .query_one("select count(*) from sicantik_notify.event", &[])
+        .await
+        .unwrap()
+        .get(0)
 }

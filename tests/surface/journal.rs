@@ -75,7 +75,7 @@ async fn journald_gets_fields_in_its_native_protocol() {
             .unwrap_or_else(|_| panic!("not logged: {entries:#?}"))
             .expect("an entry");
         let fields = entry(&buffer[..size]);
-        if fields.contains_key("RULE") {
+        if fields.contains_key("TRIGGER") {
             enqueued = Some(fields.clone());
         }
         if fields.contains_key("PROVIDER") {
