@@ -41,7 +41,10 @@ begin
         end if;
 $text$, coalesce(to_regclass('sicantik_notify.miss')::oid, 0), max_age, max_bytes, max_age * 1000,
         coalesce((select c.reltoastrelid from pg_class c where c.oid = to_regclass('sicantik_notify.event')), 0),
-        (select d.oid from pg_database d where d.datname = current_database()));
+        -- The database that the installation is bound to: in a copy the hooks stay silent, whoever publishes them there,
+        -- until somebody arms the copy.
+        coalesce((select i.database_oid from sicantik_notify.installation i),
+                 (select d.oid from pg_database d where d.datname = current_database())));
 end
 $capture_gate$;
 comment on function sicantik_notify.capture_gate() is 'Part of capture_body: what is asked before an event is stored';
