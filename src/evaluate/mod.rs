@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod batch;
+mod compile;
 mod conditions;
 pub mod configuration;
 pub mod context;
