@@ -101,28 +101,32 @@ impl DomainError {
 
     /// The error with the line of the source and carets under the place.
     pub fn diagnostic(&self, source: &str) -> String {
-        let start = floor(source, self.span.start);
-        let end = floor(source, self.span.end).max(start);
-        let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
-        let number = source[..start].matches('\n').count() + 1;
-        let blank: String = source[line_start..start]
-            .chars()
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let carets = "^".repeat(source[start..end.min(line_end).max(start)].chars().count().max(1));
-        let margin = " ".repeat(number.to_string().len());
-        let mut text = format!(
-            "{} error: {}\n{number} | {}\n{margin} | {blank}{carets}",
-            self.kind,
-            self.message,
-            &source[line_start..line_end]
-        );
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!("\n{margin} = {hint}"));
-        }
-        text
+        let head = format!("{} error: {}", self.kind, self.message);
+        pointed(&head, self.hint.as_deref(), self.span, source)
     }
+}
+
+/// A sentence with the line of the source and carets under the place that it is about.
+pub(super) fn pointed(head: &str, hint: Option<&str>, span: Span, source: &str) -> String {
+    let start = floor(source, span.start);
+    let end = floor(source, span.end).max(start);
+    let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
+    let number = source[..start].matches('\n').count() + 1;
+    let blank: String = source[line_start..start]
+        .chars()
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let carets = "^".repeat(source[start..end.min(line_end).max(start)].chars().count().max(1));
+    let margin = " ".repeat(number.to_string().len());
+    let mut text = format!(
+        "{head}\n{number} | {}\n{margin} | {blank}{carets}",
+        &source[line_start..line_end]
+    );
+    if let Some(hint) = hint {
+        text.push_str(&format!("\n{margin} = {hint}"));
+    }
+    text
 }
 
 /// The last character boundary at or before `at`.
