@@ -18,6 +18,7 @@ grant select, insert, update, delete on sicantik_notify.event_set_aside, sicanti
 grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
+grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sicantik_notify.digest to sicantik_notifyd; -- explain
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
@@ -52,4 +53,5 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
     to sicantik_notifyd;
+grant execute on function sicantik_notify.host_senders() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`).
 
 mod arm;
+mod check;
 mod demo;
 mod domain;
 mod hooks;
@@ -84,6 +85,13 @@ enum Command {
     ///
     /// Exit code 3 if something needs a person.
     Status(status::Args),
+    /// Hold triggers, rules, templates and providers against the attached host
+    ///
+    /// Compiles every trigger and rule, inactive ones too, and shows errors with their place and remedy, conditions that
+    /// hardly mean what they say, names that are read as others, and scheduled actions of Odoo that send as well. Reads only.
+    /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
+    /// --strict. Named by kind and code, an inactive one counts like an active one.
+    Check(check::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -150,6 +158,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Check(args) => check::execute(&config, args).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }

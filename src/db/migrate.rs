@@ -48,6 +48,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_partner.sql",
     "adapters/host_group_members.sql",
     "adapters/host_inbound.sql",
+    "adapters/host_senders.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.

@@ -28,6 +28,7 @@ statements! {
     ATTEMPT_ORPHANS = "attempt_orphans",
     CATALOG_FIELDS = "catalog_fields",
     CATALOG_SELECTIONS = "catalog_selections",
+    CHECK_TEMPLATES = "check_templates",
     CLAIM = "claim",
     DECISION_INSERT = "decision_insert",
     ENQUEUE = "enqueue",

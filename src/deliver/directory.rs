@@ -87,9 +87,7 @@ impl Directory {
         };
         let active: bool = row.get("active");
         let name: &str = row.get("name");
-        let settings = object(row.get("settings"));
-        let account = secrets(&object(row.get("secrets")))
-            .and_then(|s| Account::from_settings(id, name, kind, &settings, &s).map_err(|e| e.to_string()));
+        let account = account(row, kind);
         if let Err(error) = &account
             && active
             && say
@@ -318,7 +316,16 @@ async fn load_templates(
         .collect())
 }
 
-fn template(row: &Row) -> Option<Template> {
+/// The account that a row of `providers` describes, or what it lacks.
+pub(crate) fn account(row: &Row, kind: ProviderKind) -> Result<Account, String> {
+    let (id, name): (_, &str) = (ProviderId(row.get("id")), row.get("name"));
+    let settings = object(row.get("settings"));
+    let secrets = secrets(&object(row.get("secrets")))?;
+    Account::from_settings(id, name, kind, &settings, &secrets).map_err(|e| e.to_string())
+}
+
+/// The template that a row of `templates` describes.
+pub(crate) fn template(row: &Row) -> Option<Template> {
     let key = TemplateKey::new(row.get::<_, String>("template_key")).ok()?;
     Some(Template {
         meta: Some(MetaTemplate {

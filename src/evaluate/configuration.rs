@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio_postgres::Transaction;
 
+use super::check;
 use super::compile::compile_trigger;
 use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
 use super::question::{Asking, Question};
@@ -145,12 +146,13 @@ impl Configuration {
         };
         let rules = client.query(sql::RULES.sql, &[]).await?;
         let mut triggers = Vec::new();
-        for row in client.query(sql::TRIGGERS.sql, &[]).await? {
+        let rows = client.query(sql::TRIGGERS.sql, &[]).await?;
+        for row in &rows {
             if !row.get::<_, bool>("active") {
                 continue;
             }
             let code: String = row.get("code");
-            match compile_trigger(&row, &rules, &asking, &noise) {
+            match compile_trigger(row, &rules, &asking, &noise) {
                 Ok(trigger) => {
                     problems.extend(trigger.domain.as_ref().err().map(|error| ConfigProblem {
                         about: format!("trigger {code}"),
@@ -173,6 +175,7 @@ impl Configuration {
                 }),
             }
         }
+        problems.extend(check::advise(client, &rows, &triggers, &templates, &asking).await?);
         for statement in grants::missing(client, &tables(&triggers)).await? {
             problems.push(ConfigProblem {
                 about: RIGHTS.into(),
@@ -232,7 +235,10 @@ impl Configuration {
 }
 
 /// What expressions see while the configuration is read.
-async fn vars(client: &Transaction<'_>, timezone: chrono_tz::Tz) -> Result<Vars, tokio_postgres::Error> {
+pub(super) async fn vars(
+    client: &Transaction<'_>,
+    timezone: chrono_tz::Tz,
+) -> Result<Vars, tokio_postgres::Error> {
     let now = client.query_one("select clock_timestamp()", &[]).await?.get(0);
     let vars = Vars::at(now, timezone);
     let user = user::facts(client, vars.uid).await?;
@@ -319,7 +325,7 @@ pub async fn load_aliases(client: &Transaction<'_>) -> Result<Aliases, tokio_pos
     Ok(aliases)
 }
 
-async fn load_noise(
+pub(super) async fn load_noise(
     client: &Transaction<'_>,
 ) -> Result<BTreeMap<String, Vec<String>>, tokio_postgres::Error> {
     let mut noise: BTreeMap<String, Vec<String>> = BTreeMap::new();

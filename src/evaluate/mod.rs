@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod batch;
+pub mod check;
 mod compile;
 mod conditions;
 pub mod configuration;

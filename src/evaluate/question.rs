@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::catalog::{Catalog, Model};
-use crate::lang::domain::{Aliases, BaseRow, Compiled, Domain, DomainError, Source, Vars, compile};
+use crate::lang::domain::{Aliases, BaseRow, Compiled, Domain, DomainError, Note, Source, Vars, compile};
 
 /// What a question is asked with.
 #[derive(Clone, Debug)]
@@ -72,6 +72,11 @@ impl Question {
     /// Whether it asks about the user.
     pub fn needs_user(&self) -> bool {
         self.source.needs_user()
+    }
+
+    /// What the compiler noted when it was loaded.
+    pub fn notes(&self) -> &[Note] {
+        &self.first.notes
     }
 
     /// Columns of the record that it read when it was loaded: what the hook should capture.

@@ -12,6 +12,7 @@ use super::record::quote;
 /// the catalogue, from which a DBA without rights of his own on the host plans the hooks as the owner.
 const OWNER: &[&str] = &[
     "ir_config_parameter",
+    "ir_cron",
     "ir_model",
     "ir_model_data",
     "ir_model_fields",

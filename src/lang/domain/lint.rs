@@ -244,7 +244,9 @@ impl<'a> Linter<'a> {
         };
         let name = &leaf.field;
         if STALE.contains(&(way.model, way.end.name.as_str())) {
-            let message = format!("`{name}` is only computed when the date is written and is wrong from the next midnight on");
+            let message = format!(
+                "`{name}` is only computed when the date is written and is wrong from the next midnight on"
+            );
             let hint = "compare `expiry_date` with a date: \
                         `('expiry_date', '<=', (context_today() + timedelta(days=30)).strftime('%Y-%m-%d'))`";
             self.say(LintKind::StaleField, leaf.field_span, message, hint);
@@ -356,13 +358,14 @@ impl<'a> Linter<'a> {
         let name = &leaf.field;
         let order = matches!(leaf.operator, Op::Lt | Op::Le | Op::Gt | Op::Ge);
         let equal = matches!(leaf.operator, Op::Eq | Op::Ne | Op::In | Op::NotIn);
-        let text = matches!(
-            leaf.operator,
-            Op::Like | Op::NotLike | Op::Ilike | Op::NotIlike
-        );
+        let text = matches!(leaf.operator, Op::Like | Op::NotLike | Op::Ilike | Op::NotIlike);
         let dated = matches!(field.ttype, FieldType::Date | FieldType::Datetime);
         let listed = leaf.value.value.items().is_some();
-        let items = leaf.value.value.items().unwrap_or(std::slice::from_ref(&leaf.value));
+        let items = leaf
+            .value
+            .value
+            .items()
+            .unwrap_or(std::slice::from_ref(&leaf.value));
         if listed
             && field.ttype == FieldType::Boolean
             && items.iter().any(|i| matches!(i.value, Value::Int(0)))
@@ -378,7 +381,10 @@ impl<'a> Linter<'a> {
         for item in items {
             let (message, hint): (String, String) = match &item.value {
                 Value::Str(v) if text && v.contains(['%', '_']) => {
-                    let message = format!("`%` and `_` in '{}' stand for any text and any letter", shorten(v));
+                    let message = format!(
+                        "`%` and `_` in '{}' stand for any text and any letter",
+                        shorten(v)
+                    );
                     let hint = "put a backslash before one that is meant itself: `'100\\\\%'`";
                     self.say(LintKind::Wildcard, item.span, message, hint);
                     continue;
@@ -391,7 +397,8 @@ impl<'a> Linter<'a> {
                 }
                 Value::Str(v) if field.ttype == FieldType::Datetime && equal && v.len() == 10 => {
                     let message = format!("`{name}` is a moment: '{v}' means its midnight (UTC) only");
-                    let hint = format!("for the whole day: `('{name}', '>=', '{v}'), ('{name}', '<=', '{v}')`");
+                    let hint =
+                        format!("for the whole day: `('{name}', '>=', '{v}'), ('{name}', '<=', '{v}')`");
                     self.say(LintKind::MidnightOnly, item.span, message, hint);
                     continue;
                 }
@@ -400,11 +407,16 @@ impl<'a> Linter<'a> {
                     "write `False`, without quotes".into(),
                 ),
                 Value::None if field.ttype == FieldType::Boolean && !listed => (
-                    format!("`None` asks whether `{name}` was never set; most unset ones are stored as false"),
+                    format!(
+                        "`None` asks whether `{name}` was never set; most unset ones are stored as false"
+                    ),
                     "write `False`, which covers both".into(),
                 ),
                 Value::Str(v)
-                    if equal && is_relation(field) && !v.is_empty() && v.bytes().all(|c| c.is_ascii_digit()) =>
+                    if equal
+                        && is_relation(field)
+                        && !v.is_empty()
+                        && v.bytes().all(|c| c.is_ascii_digit()) =>
                 {
                     (
                         format!("'{v}' is looked for as a name in `{name}`, not as an id"),
@@ -415,7 +427,9 @@ impl<'a> Linter<'a> {
                     if order && matches!(field.ttype, FieldType::Char | FieldType::Text) =>
                 {
                     (
-                        format!("`{name}` is a text, and texts are compared letter by letter: '9' is greater than '10'"),
+                        format!(
+                            "`{name}` is a text, and texts are compared letter by letter: '9' is greater than '10'"
+                        ),
                         "compare a number column".into(),
                     )
                 }
@@ -535,7 +549,10 @@ mod tests {
         };
         let models = [permit, partner];
         Catalog {
-            models: models.into_iter().map(|m| (m.name.clone(), Arc::new(m))).collect(),
+            models: models
+                .into_iter()
+                .map(|m| (m.name.clone(), Arc::new(m)))
+                .collect(),
             ..Catalog::default()
         }
     }
@@ -593,7 +610,10 @@ mod tests {
         kinds("[('notes','not ilike',False)]", &[LintKind::NeverMet]);
         kinds("[('expiry_date','<',False)]", &[LintKind::NeverMet]);
         kinds("[(0,'=',1)]", &[LintKind::NeverMet]);
-        kinds("[('state','=','draft'), ('state','=','active')]", &[LintKind::NeverMet]);
+        kinds(
+            "[('state','=','draft'), ('state','=','active')]",
+            &[LintKind::NeverMet],
+        );
         kinds(
             "['|', ('status','!=','draft'), ('status','!=','active')]",
             &[LintKind::AlwaysMet],
@@ -610,20 +630,33 @@ mod tests {
         let found = doubts(text, false);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, LintKind::ImpliedAnd);
-        assert!(found[0].1.contains("write 2 `'|'`") && found[0].1.contains("^^^"), "{}", found[0].1);
+        assert!(
+            found[0].1.contains("write 2 `'|'`") && found[0].1.contains("^^^"),
+            "{}",
+            found[0].1
+        );
     }
 
     #[test]
     fn rows_that_drop_out() {
-        kinds("[('partner_id.city','!=','Kabanjahe')]", &[LintKind::PathExcludesUnset]);
-        kinds("[('partner_id.city','not in',['A','B'])]", &[LintKind::PathExcludesUnset]);
+        kinds(
+            "[('partner_id.city','!=','Kabanjahe')]",
+            &[LintKind::PathExcludesUnset],
+        );
+        kinds(
+            "[('partner_id.city','not in',['A','B'])]",
+            &[LintKind::PathExcludesUnset],
+        );
         kinds("[('line_ids.city','!=','A')]", &[LintKind::SomeLine]);
         kinds(
             "[('line_ids.city','=','A'), ('line_ids.active','=',True)]",
             &[LintKind::DifferentLines],
         );
         kinds("['!', ('notes','=like','B%')]", &[LintKind::NegationLosesUnset]);
-        kinds("['!', ('partner_id','child_of',20)]", &[LintKind::NegationLosesUnset]);
+        kinds(
+            "['!', ('partner_id','child_of',20)]",
+            &[LintKind::NegationLosesUnset],
+        );
     }
 
     #[test]

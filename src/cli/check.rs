@@ -1,0 +1,418 @@
+//! `check`: triggers, rules, templates and providers held against the attached host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
+use tokio_postgres::{IsolationLevel, Transaction};
+
+use super::{Done, Outcome, endpoint};
+use crate::config::Config;
+use crate::db::statements as sql;
+use crate::deliver::directory;
+use crate::deliver::provider::ProviderKind;
+use crate::deliver::template::{MetaStatus, placeholders};
+use crate::evaluate::check::{Finding, Item, Severity, Survey, aliases_in_force, offer_issued};
+use crate::evaluate::context::{Subject, default_context};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object, for scripts
+    #[arg(long)]
+    json: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    strict: bool,
+    /// Only this: `trigger CODE`, `rule CODE`, `template KEY` or `provider NAME`
+    #[arg(value_names = ["KIND", "CODE"], num_args = 2)]
+    only: Vec<String>,
+}
+
+/// What stands around triggers and rules.
+struct Surroundings {
+    aliases: Vec<(String, String, String)>,
+    values: Vec<(String, String, String, String)>,
+}
+
+pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
+    let mut client = endpoint(config)?.connect().await?;
+    crate::db::migrate::check_version(&client).await?;
+    client.batch_execute("set statement_timeout = '30s'").await?;
+    let tx = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    let survey = Survey::load(&tx).await?;
+    let mut items = survey.items(&tx).await?;
+    match offer_issued(&tx, &survey).await? {
+        Some(offer) => match items
+            .iter_mut()
+            .find(|i| i.kind == offer.kind && i.code == offer.code)
+        {
+            Some(item) => item.findings.extend(offer.findings),
+            None => items.push(offer),
+        },
+        None => {}
+    }
+    items.extend(templates(&tx, &survey).await?);
+    items.extend(providers(&tx).await?);
+    items.extend(settings(&survey));
+    items.extend(host(&tx).await?);
+    let surroundings = surroundings(&tx, &survey).await?;
+    tx.commit().await?;
+    if let [kind, code] = args.only.as_slice() {
+        items.retain(|i| i.kind == kind && i.code == *code);
+        if items.is_empty() {
+            return Err(
+                format!("there is no {kind} {code}; kinds are trigger, rule, template and provider").into(),
+            );
+        }
+    }
+    let count = |severity: Severity, active: bool| -> usize {
+        let counted = items
+            .iter()
+            .filter(|i| (i.active || !args.only.is_empty()) == active);
+        counted
+            .flat_map(|i| &i.findings)
+            .filter(|f| f.severity == severity)
+            .count()
+    };
+    let totals = Totals {
+        checked: items.len(),
+        errors: count(Severity::Error, true),
+        inactive_errors: count(Severity::Error, false),
+        warnings: count(Severity::Warning, true) + count(Severity::Warning, false),
+        hints: count(Severity::Hint, true) + count(Severity::Hint, false),
+    };
+    match args.json {
+        true => println!(
+            "{}",
+            serde_json::to_string_pretty(&report(&items, &surroundings, &totals))?
+        ),
+        false => print(&items, &surroundings, &totals),
+    }
+    match totals.errors {
+        0 if args.strict && totals.warnings + totals.inactive_errors > 0 => Ok(Done::NeedsAttention),
+        0 => Ok(Done::Well),
+        n => Err(format!("{} must be corrected; each names its remedy", many(n, "error")).into()),
+    }
+}
+
+struct Totals {
+    checked: usize,
+    errors: usize,
+    inactive_errors: usize,
+    warnings: usize,
+    hints: usize,
+}
+
+fn many(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
+
+fn report(items: &[Item], surroundings: &Surroundings, totals: &Totals) -> Value {
+    let items: Vec<Value> = items
+        .iter()
+        .map(|item| {
+            let findings: Vec<Value> = item
+                .findings
+                .iter()
+                .map(|f| {
+                    json!({"severity": f.severity.as_str(), "code": f.code, "place": f.place, "text": f.text,
+                           "remedy": f.remedy})
+                })
+                .collect();
+            json!({"kind": item.kind, "code": item.code, "active": item.active, "findings": findings})
+        })
+        .collect();
+    let fields: Vec<Value> = surroundings
+        .aliases
+        .iter()
+        .map(|(model, field, target)| json!({"model": model, "field": field, "read_as": target}))
+        .collect();
+    let values: Vec<Value> = surroundings
+        .values
+        .iter()
+        .map(|(model, field, value, target)| {
+            json!({"model": model, "field": field, "value": value, "read_as": target})
+        })
+        .collect();
+    json!({"items": items, "aliases": {"fields": fields, "values": values},
+           "summary": {"checked": totals.checked, "errors": totals.errors, "errors_in_inactive": totals.inactive_errors,
+                       "warnings": totals.warnings, "hints": totals.hints}})
+}
+
+fn print(items: &[Item], surroundings: &Surroundings, totals: &Totals) {
+    for item in items.iter().filter(|i| !i.findings.is_empty()) {
+        let inactive = if item.active { "" } else { " (inactive)" };
+        println!("{} {}{inactive}", item.kind, item.code);
+        for finding in &item.findings {
+            let place = match finding.place {
+                Some(place) if !finding.text.starts_with(place) => format!("{place}: "),
+                _ => String::new(),
+            };
+            let text = finding.text.replace('\n', "\n      ");
+            println!("  {}: {place}{text}", finding.severity.as_str());
+            if let Some(remedy) = &finding.remedy {
+                println!("      remedy: {remedy}");
+            }
+        }
+    }
+    for (model, field, target) in &surroundings.aliases {
+        println!("alias in force: {model}: {field} is read as {target}");
+    }
+    for (model, field, value, target) in &surroundings.values {
+        println!("alias in force: {model}.{field}: {value} is read as {target}");
+    }
+    let inactive = match totals.inactive_errors {
+        0 => String::new(),
+        n => format!(", {} in what is inactive", many(n, "error")),
+    };
+    println!(
+        "{} checked: {}{inactive}, {}, {}.",
+        totals.checked,
+        many(totals.errors, "error"),
+        many(totals.warnings, "warning"),
+        many(totals.hints, "hint")
+    );
+}
+
+/// Aliases as the host makes them hold: only where it lacks the name and has the target.
+async fn surroundings(tx: &Transaction<'_>, survey: &Survey) -> Result<Surroundings, tokio_postgres::Error> {
+    let configuration = &survey.configuration;
+    let fields: Vec<(String, String)> = tx
+        .query(
+            "select model, field from sicantik_notify.field_alias order by 1, 2",
+            &[],
+        )
+        .await?
+        .iter()
+        .map(|r| (r.get(0), r.get(1)))
+        .collect();
+    let rows = tx
+        .query(
+            "select model, field, value from sicantik_notify.value_alias order by 1, 2, 3",
+            &[],
+        )
+        .await?;
+    let values = rows
+        .iter()
+        .filter_map(|row| {
+            let (model, field, value): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+            let known = configuration.catalog.model(&model)?;
+            let target = configuration
+                .aliases
+                .resolve_value(known, known.column(&field)?, &value);
+            (target != value).then_some((model, field, value, target))
+        })
+        .collect();
+    Ok(Surroundings {
+        aliases: aliases_in_force(&configuration.catalog, &configuration.aliases, &fields),
+        values,
+    })
+}
+
+/// Templates: what they ask for that the default values do not have, and whether any provider can send them.
+async fn templates(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, tokio_postgres::Error> {
+    let known = default_names(survey);
+    let mut items = Vec::new();
+    for row in tx.query(sql::CHECK_TEMPLATES.sql, &[]).await? {
+        let (key, active, used): (String, bool, bool) =
+            (row.get("template_key"), row.get("active"), row.get("used"));
+        let rules: Vec<String> = row.get("plain_rules");
+        let mut findings = Vec::new();
+        if let Some(template) = directory::template(&row) {
+            let mut unknown: Vec<String> = placeholders(&template);
+            unknown.extend(template.parameters.iter().cloned());
+            unknown.retain(|name| !known.contains(name));
+            unknown.sort();
+            unknown.dedup();
+            if !unknown.is_empty() {
+                let names = unknown.join(", ");
+                let text = format!("there are no default values for {names}");
+                let finding = match rules.is_empty() {
+                    true => Finding::new(Severity::Hint, "template_values", text),
+                    false => Finding::new(
+                        Severity::Error,
+                        "template_values",
+                        format!("{text}; {} need them", rules.join(", ")),
+                    ),
+                };
+                let remedy =
+                    "set them in the rule's context_preparation_code, or use names that have a value: ";
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                findings.push(finding.at("body").remedy(format!("{remedy}{}", names.join(", "))));
+            }
+            let status = template
+                .meta
+                .as_ref()
+                .map_or(MetaStatus::NotConfigured, |m| m.status);
+            match (template.gateways, status.is_usable()) {
+                (false, false) => findings.push(
+                    Finding::new(Severity::Warning, "template_unfit",
+                        format!("no provider can send it: it is {status} at Meta, and not meant for Fonnte and Watzap"))
+                    .at("for_gateways")
+                    .remedy("set for_gateways, or meta_name and meta_status after Meta has approved it"),
+                ),
+                (true, false) if !matches!(status, MetaStatus::NotConfigured) => findings.push(
+                    Finding::new(Severity::Hint, "template_unfit", format!("it is {status} at Meta: only Fonnte and Watzap send it"))
+                        .at("meta_status"),
+                ),
+                _ => {}
+            }
+        }
+        if !active && used {
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    "template_inactive",
+                    "active rules use it, but it is inactive",
+                )
+                .at("active"),
+            );
+        }
+        items.push(Item {
+            kind: "template",
+            code: key,
+            active,
+            findings,
+        });
+    }
+    Ok(items)
+}
+
+/// Names that the default context gives a value.
+fn default_names(survey: &Survey) -> BTreeSet<String> {
+    let configuration = &survey.configuration;
+    let Some(model) = configuration.catalog.models.values().next() else {
+        return BTreeSet::new();
+    };
+    let subject = Subject {
+        model,
+        record: &Map::new(),
+        permit: None,
+        changed_at: DateTime::UNIX_EPOCH,
+    };
+    let context = default_context(&subject, "", &configuration.office, DateTime::UNIX_EPOCH);
+    context.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Providers: settings and secrets that are missing; and whether there is one at all.
+async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
+    let mut items = Vec::new();
+    let mut usable = false;
+    for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
+        let (name, active): (String, bool) = (row.get("name"), row.get("active"));
+        let mut findings = Vec::new();
+        if let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() {
+            match directory::account(&row, kind) {
+                Ok(_) => usable |= active,
+                // A credential is given to the daemon's process, not to this one.
+                Err(error) if error.contains("systemd credential") => {
+                    usable |= active;
+                    let text = format!("{error} in this process; the daemon's service must have it");
+                    findings.push(Finding::new(Severity::Hint, "provider_credential", text));
+                }
+                Err(error) => findings.push(
+                    Finding::new(Severity::Error, "provider_not_configured", error)
+                        .remedy("complete sicantik_notify.provider and provider_secret"),
+                ),
+            }
+        }
+        if row.get::<_, bool>("circuit_open") {
+            let text = "it keeps failing and is paused; see sicantik_notify.v_provider";
+            findings.push(Finding::new(Severity::Warning, "provider_paused", text));
+        }
+        items.push(Item {
+            kind: "provider",
+            code: name,
+            active,
+            findings,
+        });
+    }
+    if !usable {
+        let finding = Finding::new(
+            Severity::Warning,
+            "no_provider",
+            "no provider is active and configured: messages wait",
+        )
+        .remedy("add one to sicantik_notify.provider and its secrets to provider_secret");
+        items.push(Item {
+            kind: "providers",
+            code: "all".into(),
+            active: true,
+            findings: vec![finding],
+        });
+    }
+    Ok(items)
+}
+
+/// Settings that cannot be understood.
+fn settings(survey: &Survey) -> Vec<Item> {
+    let mut items: BTreeMap<&str, Vec<Finding>> = BTreeMap::new();
+    for problem in &survey.configuration.problems {
+        if let Some(key) = problem.about.strip_prefix("setting ") {
+            let finding = Finding::new(Severity::Warning, "setting", problem.summary.clone());
+            items
+                .entry(key)
+                .or_default()
+                .push(finding.remedy(problem.remedy.clone()));
+        }
+    }
+    items
+        .into_iter()
+        .map(|(key, findings)| Item {
+            kind: "setting",
+            code: key.to_owned(),
+            active: true,
+            findings,
+        })
+        .collect()
+}
+
+/// Scheduled actions of the host that send as well. Reads only what the installation was granted.
+async fn host(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
+    let readable = "select coalesce(has_table_privilege('sicantik_notify_owner', to_regclass('public.ir_cron'), 'select') \
+                    and has_table_privilege('sicantik_notify_owner', to_regclass('public.ir_model_data'), 'select'), false)";
+    if !tx.query_one(readable, &[]).await?.get::<_, bool>(0) {
+        let text = "the host's scheduled actions cannot be read, so whether one of them sends WhatsApp messages too is not known";
+        let finding = Finding::new(Severity::Hint, "host_unreadable", text)
+            .remedy("grant select on public.ir_cron, public.ir_model_data to sicantik_notify_owner");
+        return Ok(vec![Item {
+            kind: "host",
+            code: "ir_cron".into(),
+            active: true,
+            findings: vec![finding],
+        }]);
+    }
+    let rows = tx
+        .query(
+            "select cron_id, name, module from sicantik_notify.host_senders()",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let (id, name, module): (i64, &str, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+            let text = match module {
+                Some("sicantik_notification_automation") => {
+                    format!("Odoo's scheduled action \"{name}\" belongs to the module that this daemon replaces, and is active: people may get two messages")
+                }
+                _ => format!("Odoo's scheduled action \"{name}\" is active and sends WhatsApp messages too: people may get two"),
+            };
+            let remedy = format!(
+                "if this daemon is to send them, its owner switches it off: update public.ir_cron set active = false where id = {id}"
+            );
+            Item {
+                kind: "host",
+                code: format!("ir_cron {id}"),
+                active: true,
+                findings: vec![Finding::new(Severity::Warning, "host_sender", text).remedy(remedy)],
+            }
+        })
+        .collect())
+}
