@@ -6,6 +6,7 @@ mod arm;
 mod check;
 mod demo;
 mod domain;
+mod explain;
 mod hooks;
 mod migrate;
 mod run;
@@ -85,6 +86,13 @@ enum Command {
     ///
     /// Exit code 3 if something needs a person.
     Status(status::Args),
+    /// Tell what became of a record, an event or a message, and why somebody got nothing
+    ///
+    /// From the row change through triggers, rules and recipients to the provider's answer, or to the reason for silence,
+    /// with the causes of the SICANTIK guide §8.4 by their numbers. For a record of which nothing was captured, looks at
+    /// what stands in the way now. Reads only. Exit code 0 if there is a story or a reason, 3 if the record, event or
+    /// message is unknown.
+    Explain(explain::Args),
     /// Hold triggers, rules, templates and providers against the attached host
     ///
     /// Compiles every trigger and rule, inactive ones too, and shows errors with their place and remedy, conditions that
@@ -158,6 +166,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,

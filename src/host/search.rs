@@ -37,3 +37,26 @@ pub async fn search(
     let rows = client.query(&statement(model, domain, kind), &params).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
+
+/// Whether a record, as it is given, meets a domain that was compiled for images.
+///
+/// # Errors
+/// The server's.
+pub async fn meets(
+    client: &impl GenericClient,
+    model: &Model,
+    domain: &Compiled,
+    image: &serde_json::Map<String, serde_json::Value>,
+) -> Result<bool, tokio_postgres::Error> {
+    let query = format!(
+        "select exists (select from jsonb_populate_record(null::public.{}, ${}::jsonb) as t where {})",
+        quote(&model.table),
+        domain.params.len() + 1,
+        domain.sql
+    );
+    let image = serde_json::Value::Object(image.clone());
+    let mut params: Vec<&(dyn ToSql + Sync)> =
+        domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+    params.push(&image);
+    Ok(client.query_one(&query, &params).await?.get(0))
+}

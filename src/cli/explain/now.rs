@@ -1,0 +1,464 @@
+//! What stands in the way now: providers, daemons, and, for a record, hooks, triggers, rules, conditions and numbers.
+
+use serde_json::{Map, Value};
+use tokio_postgres::Transaction;
+
+use super::cause::{Cause, Why, add};
+use crate::db::statements as sql;
+use crate::deliver::directory;
+use crate::deliver::provider::ProviderKind;
+use crate::evaluate::check::{Survey, Surveyed, flag, text};
+use crate::evaluate::configuration::{Recipients, Rule, Trigger};
+use crate::evaluate::question::Question;
+use crate::evaluate::recipients::{Members, members, partners};
+use crate::evaluate::trigger::{Condition, text as value_text};
+use crate::host::catalog::Model;
+use crate::host::{record, search};
+
+/// Why nothing that waits is done: no daemon, or none that may send.
+pub(super) async fn daemon(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_postgres::Error> {
+    let rows = tx
+        .query(
+            "select name || '/' || pid, delivering, note, \
+             heartbeat_at > sicantik_notify.clock() - interval '15 seconds' from sicantik_notify.instance order by id",
+            &[],
+        )
+        .await?;
+    let start = "start it: `systemctl start sicantik-notifyd`; see `journalctl -u sicantik-notifyd` where it does not start";
+    let mut alive = rows.iter().filter(|r| r.get::<_, bool>(3)).peekable();
+    if alive.peek().is_none() {
+        let text = match rows.is_empty() {
+            true => "no daemon is running",
+            false => "no daemon has shown a sign of life for 15 seconds",
+        };
+        return Ok(Some(Cause::new(Why::QueueNotProcessed, text, start)));
+    }
+    let mut silent = Vec::new();
+    for row in alive {
+        let (name, delivering, note): (&str, bool, Option<&str>) = (row.get(0), row.get(1), row.get(2));
+        match note {
+            None if delivering => return Ok(None),
+            note => silent.push((name.to_owned(), delivering, note.unwrap_or_default().to_owned())),
+        }
+    }
+    let all: Vec<String> = silent
+        .iter()
+        .map(|(name, _, note)| format!("{name}: {note}"))
+        .collect();
+    let remedy = match silent.iter().any(|(_, delivering, _)| !delivering) {
+        true => "if this database is the real one, run `sicantik-notifyd arm` on the daemon's machine",
+        false => "set deliver.enabled = true in the daemon's configuration and restart it",
+    };
+    let text = format!("no daemon delivers: {}", all.join("; "));
+    Ok(Some(Cause::new(Why::QueueNotProcessed, text, remedy)))
+}
+
+/// Why no provider can take a message.
+pub(super) async fn provider(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_postgres::Error> {
+    let mut reasons = Vec::new();
+    for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
+        let name: &str = row.get("name");
+        let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() else {
+            continue;
+        };
+        let lacks = directory::account(&row, kind).err();
+        match () {
+            () if !row.get::<_, bool>("active") => reasons.push(format!("{name} is inactive")),
+            // A credential is given to the daemon's process, not to this one.
+            () if lacks.as_ref().is_some_and(|l| !l.contains("systemd credential")) => {
+                reasons.push(format!(
+                    "{name} is not configured ({})",
+                    lacks.unwrap_or_default()
+                ));
+            }
+            () if row.get::<_, bool>("circuit_open") => {
+                reasons.push(format!("{name} keeps failing and is paused"));
+            }
+            () => return Ok(None),
+        }
+    }
+    let text = match reasons.is_empty() {
+        true => "no provider is set up".to_owned(),
+        false => format!("no provider can be used: {}", reasons.join("; ")),
+    };
+    let remedy = "set up or activate one in sicantik_notify.provider; a paused one is probed until it answers (v_provider)";
+    Ok(Some(Cause::new(Why::NoProvider, text, remedy)))
+}
+
+/// A record as it stands.
+pub(super) enum Found {
+    /// Its model is unknown, or may not be read.
+    Unreadable(Cause),
+    /// It is not there.
+    Missing(Cause),
+    /// Its row.
+    Row(Map<String, Value>),
+}
+
+/// Looks a record up.
+pub(super) async fn find(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    model: &str,
+    id: i64,
+) -> Result<Found, tokio_postgres::Error> {
+    let Some(known) = survey.configuration.catalog.model(model) else {
+        let watched: Vec<&str> = survey
+            .triggers
+            .iter()
+            .filter_map(|t| text(&t.facts, "model"))
+            .collect();
+        let mut watched: Vec<&str> = watched.into_iter().filter(|w| *w != model).collect();
+        watched.sort_unstable();
+        watched.dedup();
+        return Ok(Found::Unreadable(Cause::new(
+            Why::ModelUnknown,
+            format!("the host has no model {model}, or no table for it"),
+            format!("triggers speak of {}", watched.join(", ")),
+        )));
+    };
+    let table = format!("public.{}", record::quote(&known.table));
+    let readable = "select has_table_privilege(to_regclass($1), 'select')";
+    let readable: Option<bool> = tx.query_one(readable, &[&table]).await?.get(0);
+    if readable != Some(true) {
+        return Ok(Found::Unreadable(Cause::new(
+            Why::RightMissing,
+            format!("the daemon may not read {table}, so the record cannot be looked at"),
+            format!("a DBA runs: grant select on {table} to sicantik_notifyd"),
+        )));
+    }
+    Ok(match record::fetch(tx, known, &[id]).await?.remove(&id) {
+        Some(row) => Found::Row(row),
+        None => Found::Missing(Cause::new(
+            Why::RecordMissing,
+            format!("the record {model},{id} does not exist in the host"),
+            "look for its id in Odoo; a record that was deleted tells nobody",
+        )),
+    })
+}
+
+/// What stands in the way of a record's changes being seen at all; with `row`, of telling of the record as it is.
+pub(super) async fn record(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    model: &str,
+    row: Option<&Map<String, Value>>,
+) -> Result<Vec<Cause>, tokio_postgres::Error> {
+    let mut causes = Vec::new();
+    let triggers: Vec<&Surveyed> = survey
+        .triggers
+        .iter()
+        .filter(|t| text(&t.facts, "model") == Some(model))
+        .collect();
+    if triggers.is_empty() {
+        let cause = Cause::new(
+            Why::ModelNotWatched,
+            format!("no trigger watches {model}"),
+            "add one to sicantik_notify.trigger, with a rule",
+        );
+        return Ok(vec![cause]);
+    }
+    let watching = |t: &&&Surveyed| text(&t.facts, "trigger_type").is_some_and(|k| k.starts_with("on_"));
+    let wanted = |t: &Surveyed| t.rules.iter().any(|r| flag(r, "active"));
+    let nothing_else = !triggers.iter().filter(watching).any(|t| t.active() || wanted(t));
+    for trigger in triggers.iter().filter(watching).filter(|t| !t.active()) {
+        // One that nobody uses is no cause, unless there is nothing else.
+        if wanted(trigger) || nothing_else {
+            let code = trigger.code();
+            add(
+                &mut causes,
+                Cause::new(
+                    Why::TriggerInactive,
+                    format!("the trigger {code} is inactive: changes that it looks for are not captured"),
+                    format!("update sicantik_notify.trigger set active = true where code = '{code}'"),
+                ),
+            );
+        }
+    }
+    if triggers.iter().filter(watching).any(|t| t.active()) {
+        capture(tx, survey, model, row, &mut causes).await?;
+    }
+    for trigger in triggers.iter().filter(|t| t.active()) {
+        match (&trigger.compiled, row) {
+            (Err(error), _) => add(&mut causes, unusable("trigger", trigger.code(), error)),
+            (Ok(compiled), Some(row)) => {
+                one_trigger(tx, survey, trigger, compiled, row, &mut causes).await?;
+            }
+            (Ok(_), None) => {}
+        }
+    }
+    if row.is_some() {
+        for cause in [provider(tx).await?, daemon(tx).await?].into_iter().flatten() {
+            add(&mut causes, cause);
+        }
+    }
+    Ok(causes)
+}
+
+pub(super) fn unusable(kind: &str, code: &str, error: &str) -> Cause {
+    Cause::new(
+        Why::NotUsable,
+        format!("the {kind} {code} cannot be used: {error}"),
+        format!("correct it; `sicantik-notifyd check {kind} {code}` shows more"),
+    )
+}
+
+/// Hooks, misses, and whether the record was written before anybody looked.
+async fn capture(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    model: &str,
+    row: Option<&Map<String, Value>>,
+    causes: &mut Vec<Cause>,
+) -> Result<(), tokio_postgres::Error> {
+    let table = survey.configuration.catalog.model(model).map(|m| m.table.clone());
+    for found in tx
+        .query(sql::EXPLAIN_CAPTURE.sql, &[&model, &table.unwrap_or_default()])
+        .await?
+    {
+        let why = match found.get::<_, &str>("kind") {
+            "misses" => Why::CaptureMisses,
+            _ => Why::HookMissing,
+        };
+        add(
+            causes,
+            Cause::new(
+                why,
+                found.get::<_, String>("said"),
+                found.get::<_, String>("remedy"),
+            ),
+        );
+    }
+    let Some(written) = row.and_then(|r| value_text(r.get("write_date"))) else {
+        return Ok(());
+    };
+    let published = "select code, published_at, published_at > ($2::text)::timestamp at time zone 'UTC' \
+                     from sicantik_notify.v_trigger where model = $1 and active and trigger_type like 'on\\_%' order by 1";
+    for found in tx.query(published, &[&model, &written]).await? {
+        if found.get::<_, Option<bool>>(2) == Some(true) {
+            let (code, at): (&str, chrono::DateTime<chrono::Utc>) = (found.get(0), found.get(1));
+            let text = format!(
+                "the record was last written at {} UTC, before the trigger {code} was in force ({} UTC)",
+                written.replace('T', " "),
+                at.format("%Y-%m-%d %H:%M:%S")
+            );
+            let remedy = "a trigger holds for writes that begin after it was published; write the record again, or fire the trigger for it";
+            add(causes, Cause::new(Why::BeforePublication, text, remedy));
+        }
+    }
+    Ok(())
+}
+
+/// What a trigger looks for, in words.
+pub(super) fn looks_for(condition: &Condition) -> String {
+    let value = |v: &Option<String>| v.as_ref().map_or("anything".to_owned(), |v| format!("'{v}'"));
+    match condition {
+        Condition::Create => "records that are created".into(),
+        Condition::Write { noise } => format!("any change outside of {}", noise.join(", ")),
+        Condition::State { column, from, to } => {
+            format!("{column} going from {} to {}", value(from), value(to))
+        }
+        Condition::Field { column, change } => format!("{column} being changed ({change:?})").to_lowercase(),
+        Condition::Other => "a schedule, a person or a programme, not changes".into(),
+    }
+}
+
+async fn one_trigger(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    surveyed: &Surveyed,
+    trigger: &Trigger,
+    row: &Map<String, Value>,
+    causes: &mut Vec<Cause>,
+) -> Result<(), tokio_postgres::Error> {
+    let code = &trigger.code;
+    if let Condition::State {
+        column, to: Some(to), ..
+    } = &trigger.condition
+    {
+        let now = value_text(row.get(column));
+        if now.as_ref() != Some(to) {
+            let shown = now.map_or("empty".to_owned(), |v| format!("'{v}'"));
+            let text = format!(
+                "the trigger {code} looks for {}; {column} is {shown}",
+                looks_for(&trigger.condition)
+            );
+            let remedy = "nothing, if the record is not meant to have got there yet";
+            add(causes, Cause::new(Why::NotAWatchedChange, text, remedy));
+        }
+    }
+    match &trigger.domain {
+        Err(error) => add(causes, unusable("trigger", code, error)),
+        Ok(question) => {
+            let named = format!("trigger {code}");
+            let cause = condition(tx, survey, &named, question.as_ref(), &trigger.model, row).await?;
+            cause.into_iter().for_each(|c| add(causes, c));
+        }
+    }
+    if surveyed.rules.is_empty() {
+        let remedy = "add a rule to sicantik_notify.rule";
+        add(
+            causes,
+            Cause::new(Why::NoRule, format!("the trigger {code} has no rule"), remedy),
+        );
+    }
+    for rule in &trigger.rules {
+        one_rule(tx, survey, trigger, rule, row, causes).await?;
+    }
+    Ok(())
+}
+
+async fn one_rule(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    trigger: &Trigger,
+    rule: &Rule,
+    row: &Map<String, Value>,
+    causes: &mut Vec<Cause>,
+) -> Result<(), tokio_postgres::Error> {
+    let code = &rule.code;
+    if !rule.active {
+        add(causes, rule_inactive(code));
+        return Ok(());
+    }
+    let plan = match &rule.plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            add(causes, unusable("rule", code, error));
+            return Ok(());
+        }
+    };
+    if !survey.configuration.templates.contains(&rule.template_key) {
+        add(causes, template_missing(code, &rule.template_key));
+    }
+    let cause = condition(
+        tx,
+        survey,
+        &format!("rule {code}"),
+        plan.domain.as_ref(),
+        &trigger.model,
+        row,
+    )
+    .await?;
+    cause.into_iter().for_each(|c| add(causes, c));
+    let ids: Vec<i64> = match &plan.recipients {
+        Recipients::Partner => partner_of(tx, survey, row).await?.into_iter().collect(),
+        Recipients::Group(group) => match members(tx, group).await? {
+            Members::Of(people) => people,
+            _ => {
+                let error = format!("the group {group:?} does not exist in the host, or means several");
+                add(causes, unusable("rule", code, &error));
+                return Ok(());
+            }
+        },
+        #[allow(unreachable_patterns)]
+        _ => return Ok(()),
+    };
+    if ids.is_empty() {
+        let text = format!("the rule {code} finds nobody: the record has no partner, or the group no member");
+        add(
+            causes,
+            Cause::new(Why::NoRecipient, text, "set the partner in Odoo"),
+        );
+    }
+    let people = partners(tx, &ids).await?;
+    let mut people: Vec<_> = people.into_values().collect();
+    people.sort_by_key(|p| p.partner.0);
+    for person in people {
+        if let Err(reason) = &person.phone {
+            add(causes, no_number(person.partner.0, Some(&person.name), reason));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn rule_inactive(code: &str) -> Cause {
+    Cause::new(
+        Why::RuleInactive,
+        format!("the rule {code} is inactive"),
+        format!("update sicantik_notify.rule set active = true where code = '{code}'"),
+    )
+}
+
+pub(super) fn template_missing(rule: &str, key: &str) -> Cause {
+    Cause::new(
+        Why::TemplateMissing,
+        format!("the rule {rule} names the template {key}, and there is no active one of that key"),
+        "name an existing one in the rule, or add it to sicantik_notify.template",
+    )
+}
+
+pub(super) fn no_number(partner: i64, name: Option<&str>, reason: &str) -> Cause {
+    let name = name.map(|n| format!(" ({n})")).unwrap_or_default();
+    Cause::new(
+        Why::NoNumber,
+        format!("partner {partner}{name} has no usable WhatsApp number: {reason}"),
+        "fill in whatsapp_number, mobile or phone of the contact in Odoo, as 08… or +62…",
+    )
+}
+
+async fn partner_of(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    row: &Map<String, Value>,
+) -> Result<Option<i64>, tokio_postgres::Error> {
+    if let Some(partner) = row.get("partner_id").and_then(Value::as_i64) {
+        return Ok(Some(partner));
+    }
+    let permit = row.get("permit_id").and_then(Value::as_i64);
+    let (Some(id), Some(model)) = (permit, survey.configuration.catalog.model("sicantik.permit")) else {
+        return Ok(None);
+    };
+    let found = record::fetch(tx, model, &[id]).await?;
+    Ok(found
+        .get(&id)
+        .and_then(|p| p.get("partner_id"))
+        .and_then(Value::as_i64))
+}
+
+/// A condition as it is written, with the names in it that stand for others.
+pub(super) fn shown(question: &Question) -> String {
+    let notes: Vec<&str> = question.notes().iter().map(|n| n.message.as_str()).collect();
+    match notes.is_empty() {
+        true => question.text().to_owned(),
+        false => format!("{} ({})", question.text(), notes.join("; ")),
+    }
+}
+
+async fn condition(
+    tx: &Transaction<'_>,
+    survey: &Survey,
+    named: &str,
+    question: Option<&Question>,
+    model: &Model,
+    row: &Map<String, Value>,
+) -> Result<Option<Cause>, tokio_postgres::Error> {
+    let Some(question) = question else { return Ok(None) };
+    let (kind, code) = named.split_once(' ').unwrap_or((named, ""));
+    let compiled = match question.at(&survey.asking()) {
+        Ok(compiled) => compiled,
+        Err(error) => return Ok(Some(unusable(kind, code, &error.diagnostic(question.text())))),
+    };
+    let mut image = row.clone();
+    image.entry("id").or_insert(Value::Null);
+    tx.batch_execute("savepoint condition").await?;
+    let met = match search::meets(tx, model, &compiled, &image).await {
+        Ok(met) => met,
+        Err(error) if error.is_closed() => return Err(error),
+        Err(error) => {
+            tx.batch_execute("rollback to savepoint condition").await?;
+            return Ok(Some(unusable(kind, code, &crate::db::describe(&error))));
+        }
+    };
+    tx.batch_execute("release savepoint condition").await?;
+    Ok((!met).then(|| {
+        Cause::new(
+            Why::ConditionNotMet,
+            format!(
+                "the record does not meet the condition of the {named} now: {}",
+                shown(question)
+            ),
+            format!("compare the record with it, or correct condition_domain of the {named}"),
+        )
+    }))
+}
