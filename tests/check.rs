@@ -184,6 +184,25 @@ async fn errors_name_the_place_and_the_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_daemon_may_not_read_is_an_error_with_the_grant() {
+    let desk = desk().await;
+    rule(
+        &desk,
+        "tagged",
+        "active, condition_domain",
+        "false, '[(''partner_id.category_id.name'', ''='', ''Priority'')]'",
+    )
+    .await;
+    let (code, text) = check(&desk, &["rule", "tagged"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("grant select (")
+            && text.contains("on public.\"res_partner_category\" to sicantik_notifyd"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn doubts_are_warnings_and_warnings_fail_only_where_asked() {
     let desk = desk().await;
     for (code, domain, warning) in [

@@ -134,8 +134,7 @@ async fn the_columns_of_the_change_are_told_while_they_are_kept() {
     let desk = desk().await;
     // Published, and then nobody evaluates: the event waits.
     drop(desk.daemon(QUICK).await);
-    desk.until("select not exists (select from sicantik_notify.instance)")
-        .await;
+    desk.sql("delete from sicantik_notify.instance").await;
     write(&desk, ids::PERMIT_DRAFT, "active").await;
     let (code, text) = explain(&desk, &["--record", &permit(ids::PERMIT_DRAFT)]).await;
     assert_eq!(code, 0, "{text}");
@@ -183,6 +182,9 @@ async fn the_columns_of_the_change_are_told_while_they_are_kept() {
 async fn cause_1_the_trigger_is_inactive() {
     let desk = desk().await;
     desk.sql("update sicantik_notify.trigger set active = false where code = 'permit_state_change'")
+        .await;
+    let _daemon = desk.daemon(QUICK).await;
+    desk.until("select not exists (select from sicantik_notify.capture_plan where model = 'sicantik.permit' and active)")
         .await;
     write(&desk, ids::PERMIT_DRAFT, "active").await;
     let found = causes(&desk, &permit(ids::PERMIT_DRAFT)).await;

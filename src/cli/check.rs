@@ -23,9 +23,11 @@ pub(super) struct Args {
     /// Warnings fail too
     #[arg(long)]
     strict: bool,
-    /// Only this: `trigger CODE`, `rule CODE`, `template KEY` or `provider NAME`
-    #[arg(value_names = ["KIND", "CODE"], num_args = 2)]
-    only: Vec<String>,
+    /// Only this one
+    #[arg(requires = "code", value_parser = ["trigger", "rule", "template", "provider"])]
+    kind: Option<String>,
+    /// Its code, key or name
+    code: Option<String>,
 }
 
 /// What stands around triggers and rules.
@@ -62,18 +64,16 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     items.extend(host(&tx).await?);
     let surroundings = surroundings(&tx, &survey).await?;
     tx.commit().await?;
-    if let [kind, code] = args.only.as_slice() {
+    if let (Some(kind), Some(code)) = (&args.kind, &args.code) {
         items.retain(|i| i.kind == kind && i.code == *code);
         if items.is_empty() {
-            return Err(
-                format!("there is no {kind} {code}; kinds are trigger, rule, template and provider").into(),
-            );
+            return Err(format!("there is no {kind} {code}").into());
         }
     }
     let count = |severity: Severity, active: bool| -> usize {
         let counted = items
             .iter()
-            .filter(|i| (i.active || !args.only.is_empty()) == active);
+            .filter(|i| (i.active || args.kind.is_some()) == active);
         counted
             .flat_map(|i| &i.findings)
             .filter(|f| f.severity == severity)

@@ -1,6 +1,7 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`).
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
+//! `check --strict`) or is unknown (`explain`).
 
 mod arm;
 mod check;
@@ -60,7 +61,8 @@ Exit codes:
   0  done
   1  failed; the last line says why, and what to do
   2  wrong usage
-  3  done, and something needs a person (hooks verify, migrate, status)";
+  3  done, and something needs a person (hooks verify, migrate, status, check --strict),
+     or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {

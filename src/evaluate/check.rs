@@ -371,17 +371,30 @@ async fn rows(client: &impl GenericClient, query: &str) -> Result<Vec<Facts>, to
         .collect())
 }
 
+/// Columns with whose name the compiler begins a complaint about them.
+const WRITTEN: &[(&str, &str)] = &[
+    ("condition_domain", "domain"),
+    ("recipient_domain", "domain"),
+    ("condition_python", "python"),
+    ("context_preparation_code", "python"),
+];
+
 /// What the compiler refuses, unless the look at that column has said it already, and better.
 fn unsaid(refused: String, findings: &[Finding]) -> Option<Finding> {
-    let of_place = |f: &Finding| f.place.is_some_and(|p| refused.starts_with(&format!("{p}:")));
-    let said = findings
-        .iter()
-        .any(|f| f.severity == Severity::Error && of_place(f));
-    let code = match refused.split_once(':') {
-        Some((place, _)) if place.ends_with("_domain") => "domain",
-        _ => "settings",
-    };
-    (!refused.is_empty() && !said).then(|| Finding::new(Severity::Error, code, refused))
+    if refused.is_empty() {
+        return None;
+    }
+    let column = refused.split_once(':').map_or("", |(place, _)| place);
+    let written = WRITTEN.iter().find(|(place, _)| *place == column);
+    let said = |f: &Finding| f.severity == Severity::Error && f.place == written.map(|w| w.0);
+    if written.is_some() && findings.iter().any(said) {
+        return None;
+    }
+    let finding = Finding::new(Severity::Error, written.map_or("settings", |w| w.1), refused);
+    Some(match written {
+        Some((place, _)) => finding.at(place),
+        None => finding,
+    })
 }
 
 /// Names and values of a trigger that stand for others, and a condition that no change meets.
@@ -752,4 +765,34 @@ pub fn aliases_in_force(
             (meant != field).then(|| (model.clone(), field.clone(), meant.to_owned()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_computed_domain_is_pointed_at_where_its_name_stands() {
+        let domain = "[('colour', '<', time.strftime('%Y'))]";
+        let whole = Span {
+            start: 0,
+            end: domain.len(),
+        };
+        let found = narrowed(domain, whole, "sicantik.permit has no `colour`");
+        assert_eq!(&domain[found.start..found.end], "'colour'");
+        assert_eq!(narrowed(domain, whole, "no name at all"), whole);
+        let exact = Span { start: 2, end: 3 };
+        assert_eq!(narrowed(domain, exact, "`colour`"), exact);
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_twice() {
+        let said = [Finding::new(Severity::Error, "domain", "better").at("condition_domain")];
+        assert_eq!(unsaid("condition_domain: syntax error".into(), &said), None);
+        let python = unsaid("condition_python: NameError: x".into(), &said).unwrap();
+        assert_eq!((python.code, python.place), ("python", Some("condition_python")));
+        let other = unsaid("staff_group is empty".into(), &said).unwrap();
+        assert_eq!((other.code, other.place), ("settings", None));
+        assert_eq!(unsaid(String::new(), &[]), None);
+    }
 }

@@ -27,6 +27,8 @@ async fn help_of_every_command() {
         "hooks remove --help",
         "arm --help",
         "status --help",
+        "explain --help",
+        "check --help",
         "domain --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();

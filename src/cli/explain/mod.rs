@@ -21,16 +21,16 @@ use read::Chapter;
 use story::{Story, Teller};
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("subject").required(true).args(["record", "event", "message"])))]
 pub(super) struct Args {
     /// Tell what became of a record's changes
-    #[arg(long, value_name = "MODEL,ID", value_parser = reference, group = "subject",
-          required_unless_present_any = ["event", "message"])]
+    #[arg(long, value_name = "MODEL,ID", value_parser = reference)]
     record: Option<(String, i64)>,
     /// Tell the story of one event
-    #[arg(long, value_name = "ID", group = "subject")]
+    #[arg(long, value_name = "ID")]
     event: Option<i64>,
     /// Tell the story of one message, back to its change
-    #[arg(long, value_name = "ID", group = "subject")]
+    #[arg(long, value_name = "ID")]
     message: Option<i64>,
     /// Print one JSON object, for scripts
     #[arg(long)]

@@ -234,17 +234,21 @@ async fn capture(
     };
     let published = "select code, published_at, published_at > ($2::text)::timestamp at time zone 'UTC' \
                      from sicantik_notify.v_trigger where model = $1 and active and trigger_type like 'on\\_%' order by 1";
+    let mut late = Vec::new();
     for found in tx.query(published, &[&model, &written]).await? {
         if found.get::<_, Option<bool>>(2) == Some(true) {
             let (code, at): (&str, chrono::DateTime<chrono::Utc>) = (found.get(0), found.get(1));
-            let text = format!(
-                "the record was last written at {} UTC, before the trigger {code} was in force ({} UTC)",
-                written.replace('T', " "),
-                at.format("%Y-%m-%d %H:%M:%S")
-            );
-            let remedy = "a trigger holds for writes that begin after it was published; write the record again, or fire the trigger for it";
-            add(causes, Cause::new(Why::BeforePublication, text, remedy));
+            late.push(format!("{code} ({} UTC)", at.format("%Y-%m-%d %H:%M:%S")));
         }
+    }
+    if !late.is_empty() {
+        let text = format!(
+            "the record was last written at {} UTC, before these triggers were in force: {}",
+            written.replace('T', " "),
+            late.join(", ")
+        );
+        let remedy = "a trigger holds for writes that begin after it was published; write the record again, or fire the trigger for it";
+        add(causes, Cause::new(Why::BeforePublication, text, remedy));
     }
     Ok(())
 }

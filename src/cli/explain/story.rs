@@ -448,8 +448,9 @@ impl Teller<'_> {
                 None => "it is not tried again by itself".into(),
             };
             let text = format!(
-                "the change was set aside{whom} after {} tries: {}; {next}",
-                aside.tries, aside.error
+                "the change was set aside{whom} after {}: {}; {next}",
+                times(aside.tries.into(), "try"),
+                aside.error
             );
             let ids: Vec<&Value> = aside
                 .events
@@ -594,7 +595,7 @@ impl Teller<'_> {
             _ => String::new(),
         };
         let tries = if m.tries > 0 {
-            format!(", after {} failed tries", m.tries)
+            format!(", after {}", times(m.tries, "failed try"))
         } else {
             String::new()
         };
@@ -632,6 +633,15 @@ impl Teller<'_> {
             },
         };
         add(&mut story.causes, cause);
+    }
+}
+
+/// `1 try`, `2 tries`.
+fn times(n: i32, what: &str) -> String {
+    match (n, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (n, Some(stem)) => format!("{n} {stem}ies"),
+        (n, None) => format!("{n} {what}s"),
     }
 }
 
@@ -691,8 +701,31 @@ fn columns(step: &crate::capture::event::Step) -> Vec<Value> {
     };
     names
         .into_iter()
-        .map(|name| json!({"column": name, "old": step.old.get(name), "new": step.new.get(name)}))
+        .map(|name| {
+            let shown = |value: Option<&Value>| value.map(|v| masked(name, v));
+            json!({"column": name, "old": shown(step.old.get(name)), "new": shown(step.new.get(name))})
+        })
         .collect()
+}
+
+/// Telephone numbers as viewers see them.
+fn masked(column: &str, value: &Value) -> Value {
+    let number = ["phone", "mobile", "whatsapp_number"]
+        .iter()
+        .any(|n| column.contains(n));
+    match value.as_str() {
+        Some(text) if number && text.chars().count() > 8 => {
+            let letters: Vec<char> = text.chars().collect();
+            let (head, tail) = (&letters[..5], &letters[letters.len() - 3..]);
+            json!(format!(
+                "{}****{}",
+                head.iter().collect::<String>(),
+                tail.iter().collect::<String>()
+            ))
+        }
+        Some(text) if number && !text.is_empty() => json!("****"),
+        _ => value.clone(),
+    }
 }
 
 fn text_of(value: &Value) -> &str {
@@ -704,5 +737,21 @@ fn value(value: &Value) -> String {
     match shown.chars().count() > 60 {
         true => shown.chars().take(59).chain(['…']).collect(),
         false => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_masked_and_times_are_counted() {
+        assert_eq!(masked("mobile", &json!("+6281234567890")), json!("+6281****890"));
+        assert_eq!(masked("phone", &json!("0812")), json!("****"));
+        assert_eq!(masked("phone", &Value::Null), Value::Null);
+        assert_eq!(masked("name", &json!("Budi Santoso")), json!("Budi Santoso"));
+        assert_eq!(times(1, "try"), "1 try");
+        assert_eq!(times(3, "failed try"), "3 failed tries");
+        assert_eq!(times(2, "failure"), "2 failures");
     }
 }
