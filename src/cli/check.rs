@@ -48,15 +48,12 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         .await?;
     let survey = Survey::load(&tx).await?;
     let mut items = survey.items(&tx).await?;
-    match offer_issued(&tx, &survey).await? {
-        Some(offer) => match items
-            .iter_mut()
-            .find(|i| i.kind == offer.kind && i.code == offer.code)
-        {
+    if let Some(offer) = offer_issued(&tx, &survey).await? {
+        let same = |i: &&mut Item| i.kind == offer.kind && i.code == offer.code;
+        match items.iter_mut().find(same) {
             Some(item) => item.findings.extend(offer.findings),
             None => items.push(offer),
-        },
-        None => {}
+        }
     }
     items.extend(templates(&tx, &survey).await?);
     items.extend(providers(&tx).await?);

@@ -300,10 +300,9 @@ impl Survey {
         let mut refused = String::new();
         if let Ok(trigger) = &surveyed.compiled
             && let Some(rule) = trigger.rules.iter().find(|r| r.code == code)
+            && let Err(error) = &rule.plan
         {
-            if let Err(error) = &rule.plan {
-                refused.clone_from(error);
-            }
+            refused.clone_from(error);
         }
         let group = match text(facts, "recipient_type") {
             Some("staff") => text(facts, "staff_group"),
