@@ -208,6 +208,7 @@ mod tests {
             name: "sicantik.permit".into(),
             table: "sicantik_permit".into(),
             fields: BTreeMap::new(),
+            order: Vec::new(),
         };
         let record =
             json!({"id": 7, "permit_number": "503/1", "expiry_date": "2026-11-23", "status": "active"});
