@@ -50,6 +50,7 @@ grant execute on function sicantik_notify.clock() to sicantik_notifyd, sicantik_
 grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hook_findings(), sicantik_notify.capture_misses(),
     sicantik_notify.host_identity(), sicantik_notify.delivery_permit(text), sicantik_notify.arm(text, text, boolean),
     sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.show_phone(text),
-    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
+    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
+    sicantik_notify.host_reference(text[])
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;

@@ -46,6 +46,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/configuration_triggers.sql",
     "functions/show_phone.sql",
     "adapters/host_partner.sql",
+    "adapters/host_reference.sql",
     "adapters/host_group_members.sql",
     "adapters/host_inbound.sql",
 ];

@@ -13,6 +13,7 @@ pub mod context;
 pub mod decision;
 pub mod question;
 pub mod recipients;
+pub mod snippets;
 pub mod trigger;
 
 use std::sync::Arc;

@@ -45,6 +45,7 @@ pub use ast::{Domain, Leaf};
 pub use compile::{BaseKind, BaseRow, Compiled, compile};
 pub use error::{DomainError, ErrorKind, Span};
 pub use expression::{Source, Vars};
+pub(crate) use expression::{of_value, plain};
 pub use operator::Operator;
 pub(crate) use secret::is_secret;
 pub use sql::Param;

@@ -68,6 +68,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Beyond a limit, as a whole.
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Limit, 0..0, message)
+    }
+
     pub(in crate::lang) fn new(
         kind: FailureKind,
         range: std::ops::Range<usize>,

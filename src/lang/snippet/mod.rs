@@ -14,6 +14,7 @@ mod infer;
 pub mod object;
 
 pub use super::python::INPUTS;
+pub(crate) use infer::display_column;
 pub use infer::{Reads, Scope};
 
 use super::python::{
