@@ -17,6 +17,9 @@ const SEARCHES: usize = 200;
 /// Parameters of one statement; the protocol allows 65535.
 const PARAMS: usize = 20_000;
 
+/// Rows of one model that are wanted, and their columns.
+type Wanted = (Arc<Model>, BTreeSet<i64>, BTreeSet<String>);
+
 /// Reads what is needed.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub(super) async fn fetch(
     world: &mut World<'_>,
     needs: Vec<Need>,
 ) -> Result<(), tokio_postgres::Error> {
-    let mut columns: BTreeMap<String, (Arc<Model>, BTreeSet<i64>, BTreeSet<String>)> = BTreeMap::new();
+    let mut columns: BTreeMap<String, Wanted> = BTreeMap::new();
     let mut lines: BTreeMap<(String, String), (Arc<Model>, BTreeSet<i64>)> = BTreeMap::new();
     let mut searches: BTreeMap<String, Search> = BTreeMap::new();
     let mut references = BTreeSet::new();
