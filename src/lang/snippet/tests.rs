@@ -9,7 +9,7 @@ use monty_types::MontyDate;
 use super::object::{environment, records};
 use super::*;
 use crate::host::catalog::{Catalog, Field, FieldType, Model};
-use crate::lang::domain::Aliases;
+use crate::lang::domain::{Aliases, DomainError};
 
 fn field(name: &str, ttype: FieldType, column: &str) -> (String, Field) {
     let field = Field {
@@ -136,63 +136,57 @@ impl Host {
         }
     }
 
+    fn known(&self, args: &[MontyObject]) -> Option<(String, Vec<i64>)> {
+        match args.first() {
+            Some(MontyObject::ClassInstance(instance)) => self.0.get(&instance.instance_id).cloned(),
+            _ => None,
+        }
+    }
+
     fn reply(&mut self, question: &Question<'_>) -> Reply {
-        let ids = |list: &MontyObject| match list {
-            MontyObject::List(items) => items.iter().filter_map(|i| i64::try_from(i).ok()).collect(),
-            _ => Vec::new(),
-        };
-        let of = |value: &MontyObject| match value {
-            MontyObject::ClassInstance(instance) => instance.instance_id,
-            other => panic!("{other}"),
-        };
-        Reply::Value(match question {
+        let refusal = Reply::Raise(ExcType::TypeError, "no such thing".into());
+        self.value_of(question).map_or(refusal, Reply::Value)
+    }
+
+    fn value_of(&mut self, question: &Question<'_>) -> Option<MontyObject> {
+        let (name, args) = match question {
             Question::Attribute { object, name } => {
-                let (model, ids) = self.0[object].clone();
-                match ids.first() {
+                let (model, ids) = self.0.get(object).cloned()?;
+                return Some(match ids.first() {
                     Some(id) => self.value(&model, *id, name),
                     None if name.ends_with("_id") => self.records("res.partner", &[]),
                     None => MontyObject::Bool(false),
-                }
+                });
             }
-            Question::Call {
-                name: "_sn_records",
-                args,
-                ..
-            } => {
-                let model = self.0[&of(&args[0])].0.clone();
-                self.records(&model, &ids(&args[1]))
+            Question::Call { name, args, .. } => (*name, *args),
+        };
+        match (name, args.get(1)) {
+            ("_sn_records", Some(MontyObject::List(items))) => {
+                let ids: Vec<i64> = items.iter().filter_map(|i| i64::try_from(i).ok()).collect();
+                let (model, _) = self.known(args)?;
+                Some(self.records(&model, &ids))
             }
-            Question::Call {
-                name: "_sn_read",
-                args,
-                ..
-            } => {
-                let (model, ids) = self.0[&of(&args[0])].clone();
-                let MontyObject::String(name) = &args[1] else {
-                    panic!()
-                };
-                MontyObject::List(ids.iter().map(|id| self.value(&model, *id, name)).collect())
+            ("_sn_read", Some(MontyObject::String(name))) => {
+                let (model, ids) = self.known(args)?;
+                let values = ids.iter().map(|id| self.value(&model, *id, name));
+                Some(MontyObject::List(values.collect()))
             }
-            Question::Call {
-                name: "_sn_model",
-                args,
-                ..
-            } => {
-                let MontyObject::String(name) = &args[0] else {
-                    panic!()
-                };
-                self.records(&name.clone(), &[])
-            }
-            Question::Call {
-                name: "search_count", ..
-            } => MontyObject::Int(2),
-            Question::Call { name: "search", .. } => self.records("sicantik.document", &[1, 2]),
-            other => panic!("{other:?}"),
-        })
+            ("_sn_model", _) => match args.first() {
+                Some(MontyObject::String(model)) => Some(self.records(model, &[])),
+                _ => None,
+            },
+            ("search_count", _) => Some(MontyObject::Int(2)),
+            ("search", _) => Some(self.records("sicantik.document", &[1, 2])),
+            _ => None,
+        }
     }
 }
 
 fn run_on(permit: i64, snippet: &Snippet) -> Result<MontyObject, Failure> {
+    run_within(&Limits::default(), permit, snippet)
+}
+
+fn run_within(limits: &Limits, permit: i64, snippet: &Snippet) -> Result<MontyObject, Failure> {
     let mut host = Host(HashMap::new());
     let clock = Clock {
         now: Utc.with_ymd_and_hms(2026, 11, 22, 18, 0, 0).unwrap(),
@@ -215,7 +209,7 @@ fn run_on(permit: i64, snippet: &Snippet) -> Result<MontyObject, Failure> {
         MontyObject::dict(Vec::new()),
     ];
     on_own_stack(|| {
-        let mut step = snippet.start(clock, &Limits::default(), values);
+        let mut step = snippet.start(clock, limits, values);
         loop {
             step = match step {
                 Step::Done(value) => return Ok(value),
@@ -489,11 +483,6 @@ fn p12_limits_end_what_does_not_end_by_itself() {
             "too large",
         ),
         (
-            "x = []\nwhile True:\n    x.append('a' * 500000)\ncontext = {}",
-            FailureKind::Limit,
-            "too large",
-        ),
-        (
             "def f(n):\n    return f(n + 1)\nf(0)\ncontext = {}",
             FailureKind::Limit,
             "recursion",
@@ -517,5 +506,140 @@ fn p12_limits_end_what_does_not_end_by_itself() {
         };
         assert_eq!(failure.kind, kind, "{text}: {failure}");
         assert!(failure.message.contains(message), "{text}: {failure}");
+    }
+    // Many small things are too much memory as well as one large one. No clock is to be quicker here.
+    let limits = Limits {
+        duration: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let hoard = read(
+        "x = []\nwhile True:\n    x.append('a' * 500000)\ncontext = {}",
+        Form::Context,
+    )
+    .unwrap();
+    let failure = run_within(&limits, 7, &hoard).unwrap_err();
+    assert_eq!(
+        (failure.kind, failure.message.as_str()),
+        (FailureKind::Limit, "it makes something too large")
+    );
+}
+
+mod noise {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Words of which people and attackers make code.
+    const WORDS: &[&str] = &[
+        "record",
+        "records",
+        "recipient",
+        "env",
+        "kwargs",
+        "context",
+        "user",
+        "uid",
+        ".",
+        ".",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "=",
+        "==",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "**",
+        "|",
+        "&",
+        "<",
+        "in ",
+        " not ",
+        " and ",
+        " or ",
+        " if ",
+        " else ",
+        "for x ",
+        "lambda r: ",
+        "x",
+        "r",
+        "1",
+        "0",
+        "10**9",
+        "'a'",
+        "'state'",
+        "\"x\"",
+        "f'{record.name}'",
+        "partner_id",
+        "name",
+        "status",
+        "document_ids",
+        "mapped",
+        "filtered",
+        "sorted",
+        "search",
+        "len",
+        "any",
+        "sorted(",
+        "relativedelta(days=1)",
+        "datetime",
+        "fields.Date.today()",
+        "context_today()",
+        "\n",
+        "\n    ",
+        "if ",
+        "while ",
+        "def f(x):",
+        "return ",
+        "try:",
+        "except:",
+        "é",
+        "_sn_each",
+        "__class__",
+        "\\",
+        "#",
+        "None",
+        "True",
+        ";",
+        "@",
+        "->",
+        ":=",
+        "*",
+        "...",
+        "\u{202e}",
+        "ѕtate",
+    ];
+
+    fn code() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(WORDS), 0..24).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+        /// Whatever is typed is accepted or refused with a place in the text; what is accepted ends.
+        #[test]
+        fn p12_noise_is_refused_or_ends(text in code()) {
+            for form in [Form::Condition, Form::Context] {
+                let text = match form {
+                    Form::Context => format!("context = {{}}\n{text}"),
+                    _ => text.clone(),
+                };
+                match read(&text, form) {
+                    Err(failure) => {
+                        prop_assert!(failure.start <= failure.end && failure.end <= text.len().max(failure.start), "{failure:?}");
+                        DomainError::from(failure).diagnostic(&text);
+                    }
+                    Ok(snippet) => drop(run_on(7, &snippet)),
+                }
+            }
+        }
     }
 }
