@@ -46,6 +46,7 @@ pub use compile::{BaseKind, BaseRow, Compiled, compile};
 pub use error::{DomainError, ErrorKind, Span};
 pub use expression::{Source, Vars};
 pub use operator::Operator;
+pub(crate) use secret::is_secret;
 pub use sql::Param;
 pub use twin::matches;
 pub use value::{Node, Value};
