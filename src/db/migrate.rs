@@ -42,6 +42,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/bind_installation.sql",
     "functions/arm.sql",
     "functions/ensure_partitions.sql",
+    "functions/drop_event_history.sql",
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
     "functions/show_phone.sql",

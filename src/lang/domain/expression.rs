@@ -228,7 +228,12 @@ impl Source {
 
     /// Whether it asks about the user, so that the facts in [`Vars::user`] are worth a query.
     pub fn needs_user(&self) -> bool {
-        matches!(&self.form, Form::Program(program) if program.uses("user"))
+        self.uses("user")
+    }
+
+    /// Whether it is an expression in which that name occurs.
+    pub fn uses(&self, name: &str) -> bool {
+        matches!(&self.form, Form::Program(program) if program.uses(name))
     }
 
     /// The domain as it is for these names.

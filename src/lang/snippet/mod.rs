@@ -136,6 +136,11 @@ impl Snippet {
         &self.program.text
     }
 
+    /// Whether it uses this name freely.
+    pub fn uses(&self, name: &str) -> bool {
+        self.program.uses(name)
+    }
+
     /// What it reads of the host, as far as the text tells.
     pub fn reads(&self) -> &Reads {
         &self.reads
