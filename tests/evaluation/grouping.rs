@@ -83,9 +83,11 @@ async fn a_change_of_a_row_is_told_by_itself() {
         )
         .await;
     bench.grants().await;
-    bench.sql("select 1").await;
     bench
-        .sql("update sicantik_document set state = 'draft' where id = 2; update sicantik_document set state = 'uploaded' where id in (1, 2)")
+        .sql("update sicantik_document set state = 'draft' where id = 2")
+        .await;
+    bench
+        .sql("update sicantik_document set state = 'uploaded' where id in (1, 2)")
         .await;
     bench.run().await;
     assert_eq!(messages(&bench).await, ["6 1", "6 1", "7 1", "7 1", "8 1", "8 1"]);

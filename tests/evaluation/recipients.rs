@@ -235,7 +235,7 @@ async fn a_path_leads_to_partners_users_or_a_number() {
         ["1 10", "9 10"],
         "18 is a landline, 17 archived"
     );
-    assert_eq!(bench.told("lines_first").await, ["2 6", "3 6", "10 6"]);
+    assert_eq!(bench.told("lines_first").await, ["2 6", "3 6", "9 6", "10 6"]);
     assert_eq!(bench.told("number").await, ["1 +6281234560001"]);
     assert_eq!(bench.told("number_behind").await, ["1 +6281234560001"]);
     assert_eq!(

@@ -24,7 +24,13 @@ async fn a_daily_run_over_thirty_days_tells_each_citizen_once_for_each_expiry_da
     bench
         .sql("update sicantik_notify.rule set active = true where code = 'notify_permit_expiring'")
         .await;
-    // Budi's permit ends in 30 days, Ani's in 31, Candra's in 7, John Smith's never.
+    // Budi's permit ends in 30 of the office's days, Ani's in 31, Candra's in 7, John Smith's never.
+    bench
+        .sql(
+            "update sicantik_permit set expiry_date = (clock_timestamp() at time zone 'Asia/Jakarta')::date + d.days
+             from (values (1, 30), (2, 31), (3, 7)) d (id, days) where sicantik_permit.id = d.id",
+        )
+        .await;
     let permits = [ids::PERMIT_ACTIVE, 2, 3, 5];
     let told = days(&bench, 0..12, &permits).await;
     assert_eq!(
