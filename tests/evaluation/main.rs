@@ -8,6 +8,7 @@ mod grouping;
 mod history;
 mod mismatch;
 mod outcomes;
+mod python;
 mod recipients;
 mod repetition;
 mod statements;

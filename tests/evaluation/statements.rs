@@ -39,6 +39,14 @@ async fn a_thousand_events_take_as_many_statements_as_ten() {
             "recipient_type = 'field', recipient_field = 'permit_id.partner_id.mobile'",
         ),
         (
+            "python",
+            "condition_python = 'record.permit_id.partner_id.name != False and \
+             env[''sicantik.document''].search_count([(''permit_id'', ''='', record.permit_id.id)]) > 0', \
+             context_preparation_code = 'context = {''partner_name'': recipient.name, \
+             ''permit_number'': record.permit_id.permit_number, \
+             ''status'': '', ''.join(record.permit_id.document_ids.mapped(''name''))}'",
+        ),
+        (
             "condition",
             "condition_domain = '[(''permit_id.partner_id.name'', ''ilike'', ''a''), (''create_date'', ''<'', datetime.now())]'",
         ),

@@ -21,8 +21,9 @@ use world::{Image, Need, Objects};
 
 pub use world::World;
 
-/// Runs that are under way together; each holds memory while it waits.
-const TOGETHER: usize = 250;
+/// Memory that runs may hold together while they wait, as a multiple of what one may use. Usual ones hold some kilobytes each,
+/// so a whole batch waits together; hoarding ones go a few at a time.
+const TOGETHER: usize = 2;
 /// Runs of one snippet that may end at a limit; then the others are not begun, for they would too.
 const PATIENCE: usize = 3;
 
@@ -88,13 +89,20 @@ fn shown(failure: Failure, snippet: &Snippet) -> String {
 
 /// A run that waits.
 struct Waiting<'a> {
+    run: Running<'a>,
+    ask: Box<Ask>,
+    need: Need,
+}
+
+/// A run that is under way.
+struct Running<'a> {
     place: usize,
     errand: &'a Errand<'a>,
     objects: Objects,
-    ask: Box<Ask>,
-    need: Need,
     host_calls: usize,
 }
+
+type Results = [Option<Result<MontyObject, Failure>>];
 
 async fn run(
     tx: &Transaction<'_>,
@@ -105,20 +113,16 @@ async fn run(
 ) -> Result<Vec<Result<MontyObject, Failure>>, tokio_postgres::Error> {
     world.expect(snippet.reads());
     let mut done: Vec<Option<Result<MontyObject, Failure>>> = errands.iter().map(|_| None).collect();
-    for (n, chunk) in errands.chunks(TOGETHER).enumerate() {
-        let clock = Clock {
-            now: world.vars().now,
-            tz: world.vars().tz,
-        };
-        let mut waiting = {
-            let world = &*world;
-            aside(|| begin(world, limits, snippet, clock, chunk, n * TOGETHER, &mut done))
-        };
+    let mut begun = 0;
+    while begun < errands.len() {
+        let turn = Turn::new(world, limits, snippet);
+        let (count, mut waiting) = aside(|| turn.begin(errands, begun, &mut done));
+        begun += count.max(1);
         while !waiting.is_empty() {
             let needs = waiting.iter().map(|w| w.need.clone()).collect();
             fetch::fetch(tx, world, needs).await?;
-            let world = &*world;
-            waiting = aside(|| go_on(world, limits, snippet, waiting, &mut done));
+            let turn = Turn::new(world, limits, snippet);
+            waiting = aside(|| turn.go_on(waiting, &mut done));
         }
     }
     let lost = || Err(Failure::limit("the code could not be run"));
@@ -136,59 +140,94 @@ fn aside<T: Send + Default>(work: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-type Results = [Option<Result<MontyObject, Failure>>];
-
-fn begin<'a>(
-    world: &World<'_>,
-    limits: &Limits,
-    snippet: &Snippet,
-    clock: Clock,
-    errands: &'a [Errand<'a>],
-    first: usize,
-    done: &mut Results,
-) -> Vec<Waiting<'a>> {
-    let mut waiting = Vec::new();
-    for (n, errand) in errands.iter().enumerate() {
-        let place = first + n;
-        if exhausted(done) {
-            done[place] = Some(Err(Failure::limit(format!(
-                "not run: the same code ended at its limits on {PATIENCE} records"
-            ))));
-            continue;
-        }
-        let mut objects = Objects::default();
-        let inputs = world.inputs(
-            &mut objects,
-            errand.model,
-            errand.record,
-            errand.partner,
-            &errand.kwargs,
-            &errand.context,
-        );
-        let step = snippet.start(clock, limits, inputs);
-        waiting.extend(answered(
-            world, limits, snippet, place, errand, objects, step, 0, done,
-        ));
-    }
-    waiting
+/// Runs as far as what has been read reaches.
+struct Turn<'t, 'c> {
+    world: &'t World<'c>,
+    limits: &'t Limits,
+    snippet: &'t Snippet,
 }
 
-fn go_on<'a>(
-    world: &World<'_>,
-    limits: &Limits,
-    snippet: &Snippet,
-    waiting: Vec<Waiting<'a>>,
-    done: &mut Results,
-) -> Vec<Waiting<'a>> {
-    let mut still = Vec::new();
-    for w in waiting {
-        let step = Step::Asks(w.ask);
-        let calls = w.host_calls;
-        still.extend(answered(
-            world, limits, snippet, w.place, w.errand, w.objects, step, calls, done,
-        ));
+impl<'t, 'c> Turn<'t, 'c> {
+    fn new(world: &'t World<'c>, limits: &'t Limits, snippet: &'t Snippet) -> Self {
+        Self {
+            world,
+            limits,
+            snippet,
+        }
     }
-    still
+
+    /// Begins runs from the `first` on; how many, and those that wait.
+    fn begin<'a>(
+        &self,
+        errands: &'a [Errand<'a>],
+        first: usize,
+        done: &mut Results,
+    ) -> (usize, Vec<Waiting<'a>>) {
+        let clock = Clock {
+            now: self.world.vars().now,
+            tz: self.world.vars().tz,
+        };
+        let mut waiting = Vec::new();
+        let before = memory_in_use();
+        for (place, errand) in errands.iter().enumerate().skip(first) {
+            if memory_in_use().saturating_sub(before) > TOGETHER * self.limits.memory {
+                return (place - first, waiting);
+            }
+            if exhausted(done) {
+                done[place] = Some(Err(Failure::limit(format!(
+                    "not run: the same code ended at its limits on {PATIENCE} records"
+                ))));
+                continue;
+            }
+            let mut objects = Objects::default();
+            let inputs = self.world.inputs(&mut objects, errand);
+            let step = self.snippet.start(clock, self.limits, inputs);
+            let run = Running {
+                place,
+                errand,
+                objects,
+                host_calls: 0,
+            };
+            waiting.extend(self.answered(run, step, done));
+        }
+        (errands.len() - first, waiting)
+    }
+
+    fn go_on<'a>(&self, waiting: Vec<Waiting<'a>>, done: &mut Results) -> Vec<Waiting<'a>> {
+        let again = |w: Waiting<'a>| self.answered(w.run, Step::Asks(w.ask), done);
+        waiting.into_iter().filter_map(again).collect()
+    }
+
+    /// Answers a run from memory as long as that is possible.
+    fn answered<'a>(&self, mut run: Running<'a>, mut step: Step, done: &mut Results) -> Option<Waiting<'a>> {
+        let image = Image {
+            model: &run.errand.model.name,
+            id: run.errand.record,
+            values: run.errand.image,
+        };
+        loop {
+            let ended = match step {
+                Step::Done(value) => Ok(value),
+                Step::Failed(failure) => Err(failure),
+                Step::Asks(ask) => match self.world.answer(&mut run.objects, image, &ask.question()) {
+                    Ok(reply) => {
+                        step = ask.answer(self.snippet, reply);
+                        continue;
+                    }
+                    Err(need) if run.host_calls < self.limits.host_calls => {
+                        run.host_calls += 1;
+                        return Some(Waiting { run, ask, need });
+                    }
+                    Err(_) => Err(Failure::limit(format!(
+                        "it asks the host more than {} times; one search with a domain finds many records at once",
+                        self.limits.host_calls
+                    ))),
+                },
+            };
+            done[run.place] = Some(ended);
+            return None;
+        }
+    }
 }
 
 fn exhausted(done: &Results) -> bool {
@@ -196,55 +235,6 @@ fn exhausted(done: &Results) -> bool {
     done.iter().filter(at_limit).count() >= PATIENCE
 }
 
-/// Answers a run from memory as long as that is possible.
-#[allow(clippy::too_many_arguments)]
-fn answered<'a>(
-    world: &World<'_>,
-    limits: &Limits,
-    snippet: &Snippet,
-    place: usize,
-    errand: &'a Errand<'a>,
-    mut objects: Objects,
-    mut step: Step,
-    host_calls: usize,
-    done: &mut Results,
-) -> Option<Waiting<'a>> {
-    let image = Image {
-        model: &errand.model.name,
-        id: errand.record,
-        values: errand.image,
-    };
-    loop {
-        let ask = match step {
-            Step::Done(value) => {
-                done[place] = Some(Ok(value));
-                return None;
-            }
-            Step::Failed(failure) => {
-                done[place] = Some(Err(failure));
-                return None;
-            }
-            Step::Asks(ask) => ask,
-        };
-        match world.answer(&mut objects, image, &ask.question()) {
-            Ok(reply) => step = ask.answer(snippet, reply),
-            Err(_) if host_calls >= limits.host_calls => {
-                done[place] = Some(Err(Failure::limit(format!(
-                    "it asks the host more than {} times; one search with a domain finds many records at once",
-                    limits.host_calls
-                ))));
-                return None;
-            }
-            Err(need) => {
-                return Some(Waiting {
-                    place,
-                    errand,
-                    objects,
-                    ask,
-                    need,
-                    host_calls: host_calls + 1,
-                });
-            }
-        }
-    }
+fn memory_in_use() -> usize {
+    monty_types::LIVE_MEMORY.load(std::sync::atomic::Ordering::Relaxed)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use monty_types::{ExcType, MontyObject, MontyUuid};
 use serde_json::{Map, Value};
 
-use super::values;
+use super::{Errand, values};
 use crate::host::catalog::{Catalog, Field, FieldType, Model};
 use crate::lang::domain::{Aliases, BaseRow, Param, Vars, compile, is_secret, of_value};
 use crate::lang::snippet::object::{environment, records};
@@ -139,18 +139,11 @@ impl<'c> World<'c> {
     }
 
     /// What a snippet's names stand for, in the order of its inputs.
-    pub(super) fn inputs(
-        &self,
-        objects: &mut Objects,
-        model: &Arc<Model>,
-        record: i64,
-        partner: Option<i64>,
-        kwargs: &Map<String, Value>,
-        context: &Map<String, Value>,
-    ) -> Vec<MontyObject> {
+    pub(super) fn inputs(&self, objects: &mut Objects, errand: &Errand<'_>) -> Vec<MontyObject> {
         let dict = |map: &Map<String, Value>| crate::lang::domain::plain(&Value::Object(map.clone()));
+        let (model, record) = (errand.model, errand.record);
         let own = Arc::new(vec![record]);
-        let partners: Vec<i64> = partner.into_iter().collect();
+        let partners: Vec<i64> = errand.partner.into_iter().collect();
         let recipient = match self.catalog.model("res.partner") {
             Some(people) => objects.add(people, &partners, Arc::new(partners.clone())),
             None => MontyObject::None,
@@ -160,11 +153,11 @@ impl<'c> World<'c> {
             objects.add(model, &[record], own),
             recipient,
             self.environment(objects),
-            dict(kwargs),
+            dict(&errand.kwargs),
             MontyObject::Int(self.vars.uid),
             self.one(objects, "res.users", self.vars.uid),
             MontyObject::Int(self.vars.company),
-            dict(context),
+            dict(&errand.context),
         ]
     }
 
