@@ -121,9 +121,7 @@ impl<'a> Batch<'a> {
                     "records of {name} cannot be read: {}",
                     crate::db::describe(&error)
                 );
-                for change in changes {
-                    self.set_aside(change, None, None, &error);
-                }
+                changes.iter().for_each(|change| self.fail_change(change, &error));
                 return Ok(());
             }
         };
@@ -153,7 +151,7 @@ impl<'a> Batch<'a> {
                 }
             } else if let Some(error) = self.configuration.broken.get(&target) {
                 let error = error.clone();
-                self.set_aside(change, None, None, &error);
+                self.fail_change(change, &error);
             } else {
                 let reason = "the trigger it is meant for is inactive or gone, or is one of another model";
                 self.decisions
@@ -275,6 +273,13 @@ impl<'a> Batch<'a> {
     /// Whether a smaller batch may succeed where this one was stopped.
     pub(super) fn too_slow(&self, error: &tokio_postgres::Error) -> bool {
         !self.limits.alone && error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED)
+    }
+
+    /// A change that failed before any trigger looked at it.
+    fn fail_change(&mut self, change: &Change, error: &str) {
+        self.decisions
+            .push(Decision::untriggered(Outcome::Error, change, error));
+        self.set_aside(change, None, None, error);
     }
 
     pub(super) fn set_aside(
