@@ -1,13 +1,26 @@
 -- Takes the digests of runs that are over, one answer for each message to be: what is deleted is what is returned.
 -- A run is over when none of its events is left. An evaluator that has not committed still shows its events here and hides its
 -- digests; once it has, both change in one snapshot: a run is taken whole.
+-- Runs are found by steps through digest_run_idx, and the events' transactions once: neither a long run nor a full event table,
+-- which the planner believes to be empty, makes it slow.
 -- $1 how many runs at most, $2 how many records' values are wanted for a list
-with over as materialized (
-    select d.xact, d.rule_id
-    from sicantik_notify.digest d
-    where not exists (select from sicantik_notify.event e where e.xact = d.xact)
-    group by d.xact, d.rule_id
-    order by min(d.id)
+with recursive run as (
+    (select d.xact, d.rule_id from sicantik_notify.digest d order by d.xact, d.rule_id limit 1)
+    union all
+    select n.xact, n.rule_id
+    from run r
+    cross join lateral (
+        select d.xact, d.rule_id
+        from sicantik_notify.digest d
+        where (d.xact, d.rule_id) > (r.xact, r.rule_id)
+        order by d.xact, d.rule_id
+        limit 1
+    ) n
+), over as materialized (
+    select r.xact, r.rule_id
+    from run r
+    where r.xact not in (select e.xact from sicantik_notify.event e)
+    order by r.xact, r.rule_id
     limit $1::bigint
 ), taken as (
     delete from sicantik_notify.digest d

@@ -1,8 +1,7 @@
 //! Triggers and rules applied to the changes of one batch. Set-wise: a statement a rule, not a statement an event. What
 //! comes out is handed back; the batch stores it.
 //!
-//! The steps, a file each: trigger condition (here, [`conditions`](super::conditions)) → rule condition (`rule`) →
-//! recipients (`recipients`) → context (`compose`) → repetition (`repeat`) → queue or digest (`hand_over`).
+//! The steps, a file each: trigger (`firing`) → rule and its condition (`rule`, `conditions`) → recipients (`recipients`) → context (`compose`) → repetition (`repeat`) → queue or digest (`hand_over`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +11,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;
 
 use super::batch::{BatchError, SetAside};
-use super::cases::{Case, cases, fired};
-use super::conditions::{Verdict, ask};
+use super::cases::{cases, fired};
 use super::configuration::Configuration;
 use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
@@ -121,9 +119,7 @@ impl<'a> Batch<'a> {
                     "records of {name} cannot be read: {}",
                     crate::db::describe(&error)
                 );
-                for change in changes {
-                    self.set_aside(change, None, None, &error);
-                }
+                changes.iter().for_each(|change| self.fail_change(change, &error));
                 return Ok(());
             }
         };
@@ -153,113 +149,12 @@ impl<'a> Batch<'a> {
                 }
             } else if let Some(error) = self.configuration.broken.get(&target) {
                 let error = error.clone();
-                self.set_aside(change, None, None, &error);
+                self.fail_change(change, &error);
             } else {
                 let reason = "the trigger it is meant for is inactive or gone, or is one of another model";
                 self.decisions
                     .push(Decision::untriggered(Outcome::NoRule, change, reason));
             }
-        }
-    }
-
-    async fn trigger(&mut self, trigger: &Trigger, cases: &[Case<'_>]) -> Result<(), BatchError> {
-        let met: Vec<&Case<'_>> = cases.iter().filter(|c| concerns(trigger, c)).collect();
-        if met.is_empty() {
-            return Ok(());
-        }
-        let met = self.existing(trigger, met);
-        let hits = self.trigger_condition(trigger, met).await?;
-        let active: Vec<&Rule> = trigger.rules.iter().filter(|r| r.active).collect();
-        if active.is_empty() {
-            self.no_rule(trigger, &hits);
-        }
-        for rule in active {
-            let meant = |c: &&&Case<'_>| c.change.target_rule.is_none_or(|r| r == rule.id);
-            let meant: Vec<&Case<'_>> = hits.iter().filter(meant).copied().collect();
-            if !meant.is_empty() {
-                self.rule(trigger, rule, &meant).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What was fired without an image is about the record as it is now, which must exist.
-    fn existing<'s, 'c>(&mut self, trigger: &Trigger, met: Vec<&'s Case<'c>>) -> Vec<&'s Case<'c>> {
-        let (gone, met): (Vec<_>, Vec<_>) = met
-            .into_iter()
-            .partition(|c| c.gone && c.fired() && !c.captured());
-        for case in gone {
-            let reason = "the record does not exist any more";
-            let outcome = Outcome::TriggerCondition;
-            self.decisions
-                .push(Decision::new(outcome, case.change, &trigger.code, reason));
-        }
-        met
-    }
-
-    async fn trigger_condition<'s, 'c>(
-        &mut self,
-        trigger: &Trigger,
-        met: Vec<&'s Case<'c>>,
-    ) -> Result<Vec<&'s Case<'c>>, BatchError> {
-        let verdicts = match self.trigger_verdicts(trigger, &met).await? {
-            Ok(verdicts) => verdicts,
-            Err(error) => vec![Err(error); met.len()],
-        };
-        let mut hits = Vec::new();
-        for (case, verdict) in met.into_iter().zip(verdicts) {
-            match verdict {
-                Ok(true) => hits.push(case),
-                Ok(false) => self.decisions.push(Decision::new(
-                    Outcome::TriggerCondition,
-                    case.change,
-                    &trigger.code,
-                    "the trigger's condition_domain is not met",
-                )),
-                Err(error) => {
-                    let error = format!("trigger {}: {error}", trigger.code);
-                    let decision = Decision::new(Outcome::Error, case.change, &trigger.code, error.clone());
-                    self.decisions.push(decision);
-                    self.set_aside(case.change, Some(trigger), None, &error);
-                }
-            }
-        }
-        Ok(hits)
-    }
-
-    async fn trigger_verdicts(
-        &self,
-        trigger: &Trigger,
-        met: &[&Case<'_>],
-    ) -> Result<Result<Vec<Verdict>, String>, BatchError> {
-        let question = match &trigger.domain {
-            Ok(question) => question.as_ref(),
-            Err(error) => return Ok(Err(error.clone())),
-        };
-        let domain = match self.compiled(question) {
-            Ok(domain) => domain,
-            Err(error) => return Ok(Err(format!("condition_domain: {error}"))),
-        };
-        match ask(self.tx, domain.as_deref(), &trigger.model, met).await {
-            Ok(verdicts) => Ok(Ok(verdicts)),
-            Err(error) if error.is_closed() => Err(error.into()),
-            Err(error) if self.too_slow(&error) => Err(BatchError::TooSlow),
-            Err(error) => Ok(Err(crate::db::describe(&error))),
-        }
-    }
-
-    fn no_rule(&mut self, trigger: &Trigger, hits: &[&Case<'_>]) {
-        let reason = match trigger.rules.len() {
-            0 => "the trigger has no rule".to_owned(),
-            n => format!("none of the trigger's {n} rules is active"),
-        };
-        for case in hits.iter().filter(|c| c.change.target_rule.is_none()) {
-            self.decisions.push(Decision::new(
-                Outcome::NoRule,
-                case.change,
-                &trigger.code,
-                reason.clone(),
-            ));
         }
     }
 
@@ -277,6 +172,13 @@ impl<'a> Batch<'a> {
         !self.limits.alone && error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED)
     }
 
+    /// A change that failed before any trigger looked at it.
+    fn fail_change(&mut self, change: &Change, error: &str) {
+        self.decisions
+            .push(Decision::untriggered(Outcome::Error, change, error));
+        self.set_aside(change, None, None, error);
+    }
+
     pub(super) fn set_aside(
         &mut self,
         change: &Change,
@@ -292,13 +194,4 @@ impl<'a> Batch<'a> {
             tries: change.tries,
         });
     }
-}
-
-/// Whether a change is meant for a trigger: fired for it, or one that it looks for.
-fn concerns(trigger: &Trigger, case: &Case<'_>) -> bool {
-    let addressed = match case.change.target_trigger {
-        Some(target) => target == trigger.id,
-        None => !case.fired(),
-    };
-    addressed && (case.fired() || trigger.condition.matches(case.change))
 }

@@ -23,7 +23,17 @@ pub(super) struct Case<'c> {
     pub(super) gone: bool,
 }
 
-impl Case<'_> {
+impl<'c> Case<'c> {
+    /// The change as it was captured.
+    pub(super) fn new(change: &'c Change) -> Self {
+        Self {
+            change,
+            image: change.image(),
+            current: Vec::new(),
+            gone: false,
+        }
+    }
+
     /// Whether nothing changed, but a schedule, a person or a programme asks.
     pub(super) fn fired(&self) -> bool {
         fired(self.change)
@@ -70,22 +80,17 @@ pub(super) async fn cases<'c>(
     let mut cases = Vec::new();
     let mut incomplete = Vec::new();
     for change in changes {
-        let image = change.image();
+        let case = Case::new(change);
         let mut missing: Vec<String> = reads
             .iter()
-            .filter(|c| !image.contains_key(*c))
+            .filter(|c| !case.image.contains_key(*c))
             .cloned()
             .collect();
         missing.sort_unstable();
         if !missing.is_empty() {
             incomplete.push((cases.len(), missing));
         }
-        cases.push(Case {
-            change,
-            image,
-            current: Vec::new(),
-            gone: false,
-        });
+        cases.push(case);
     }
     complete(tx, model, &mut cases, incomplete).await?;
     Ok(cases)

@@ -1,13 +1,13 @@
 //! What each recipient is told: one draft for each record and number, with the values of the placeholders, and whether the
 //! partner may be somebody else than the applicant.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
 use super::apply::Batch;
 use super::cases::Case;
-use super::context::{Subject, default_context};
+use super::context::{Subject, default_context, waiting_since};
 use super::decision::Outcome;
 use super::definition::OnMismatch;
 use super::names;
@@ -44,8 +44,12 @@ impl Batch<'_> {
                 drafts.extend(self.draft(work, case, recipient, &mut numbers));
             }
         }
-        let contexts = self.prepared_contexts(work, &drafts).await?;
-        Ok(self.with_contexts(work, drafts, contexts))
+        if let Some(contexts) = self.prepared_contexts(work, &drafts).await? {
+            for (case, error) in replace_contexts(&mut drafts, contexts) {
+                self.fail_case(work, case, &error);
+            }
+        }
+        Ok(drafts)
     }
 
     /// `context_preparation_code`: the map that replaces a draft's context, or why there is none; `None` where the default stays.
@@ -67,32 +71,6 @@ impl Batch<'_> {
             .await
             .map_err(|e| unreadable("context_preparation_code", e))?;
         Ok(Some(contexts))
-    }
-
-    /// A record of which one context fails is tried again as a whole, so none of its messages leaves now.
-    fn with_contexts<'s, 'c>(
-        &mut self,
-        work: Work<'_>,
-        mut drafts: Vec<Draft<'s, 'c>>,
-        contexts: Option<Vec<PreparedContext>>,
-    ) -> Vec<Draft<'s, 'c>> {
-        let Some(contexts) = contexts else { return drafts };
-        let mut failed = HashMap::new();
-        for (draft, context) in drafts.iter_mut().zip(contexts) {
-            match context {
-                Ok(context) => draft.message.context = context,
-                Err(error) => {
-                    failed
-                        .entry(draft.case.change.event_id())
-                        .or_insert((draft.case, error));
-                }
-            }
-        }
-        drafts.retain(|draft| !failed.contains_key(&draft.case.change.event_id()));
-        for (case, error) in failed.into_values() {
-            self.fail_case(work, case, &error);
-        }
-        drafts
     }
 
     fn draft<'s, 'c>(
@@ -140,7 +118,10 @@ impl Batch<'_> {
             model: &work.trigger.model,
             record: &case.image,
             permit,
-            changed_at: change.at,
+            changed_at: match case.fired() {
+                true => waiting_since(&case.image, change.at),
+                false => change.at,
+            },
         };
         let context = default_context(&about, &recipient.name, &self.configuration.office, self.now);
         let message = NewMessage {
@@ -162,6 +143,28 @@ impl Batch<'_> {
 
 /// What prepares a context, or why it could not.
 type PreparedContext = Result<Map<String, Value>, String>;
+
+/// Puts the prepared contexts in, and gives back the records that have none, each with its first error. A record of which one
+/// context fails is tried again as a whole, so none of its messages leaves now.
+fn replace_contexts<'s, 'c>(
+    drafts: &mut Vec<Draft<'s, 'c>>,
+    contexts: Vec<PreparedContext>,
+) -> Vec<(&'s Case<'c>, String)> {
+    let mut failed = Vec::new();
+    let mut ids = HashSet::new();
+    for (draft, context) in drafts.iter_mut().zip(contexts) {
+        match context {
+            Ok(context) => draft.message.context = context,
+            Err(error) => {
+                if ids.insert(draft.case.change.event_id()) {
+                    failed.push((draft.case, error));
+                }
+            }
+        }
+    }
+    drafts.retain(|draft| !ids.contains(&draft.case.change.event_id()));
+    failed
+}
 
 /// Why there is nobody to tell.
 fn nobody(recipients: &Recipients) -> &'static str {
@@ -185,4 +188,86 @@ fn mismatch(work: Work<'_>, permit: Option<&Map<String, Value>>, partner: &str) 
     Some(format!(
         "the applicant is {applicant:?}, but the partner is {partner:?}: perhaps another person"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+    use crate::capture::event::{Change, Operation, Step};
+    use crate::db::ids::{EventId, RecordId};
+
+    fn change(id: i64) -> Change {
+        Change {
+            model: "sicantik.permit".into(),
+            record: RecordId(id),
+            xact: "1".into(),
+            at: DateTime::UNIX_EPOCH,
+            tries: 0,
+            target_trigger: None,
+            target_rule: None,
+            steps: vec![Step {
+                id: EventId(id),
+                operation: Operation::Fired,
+                changed: Vec::new(),
+                old: Map::new(),
+                new: Map::new(),
+            }],
+        }
+    }
+
+    fn draft<'s, 'c>(case: &'s Case<'c>, phone: &str) -> Draft<'s, 'c> {
+        let message = NewMessage {
+            id: None,
+            event: case.change.event_id(),
+            xact: None,
+            model: case.change.model.clone(),
+            record: case.change.record,
+            partner: None,
+            partner_name: String::new(),
+            phone: phone.to_owned(),
+            context: Map::new(),
+            changed_at: case.change.at,
+            held: None,
+        };
+        Draft {
+            case,
+            message,
+            note: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_context_that_fails_keeps_all_messages_of_its_record_back_and_no_others() {
+        let changes = [change(1), change(2), change(3)];
+        let cases: Vec<Case<'_>> = changes.iter().map(Case::new).collect();
+        let mut drafts = vec![
+            draft(&cases[0], "+621"),
+            draft(&cases[1], "+621"),
+            draft(&cases[1], "+622"),
+            draft(&cases[1], "+623"),
+            draft(&cases[2], "+621"),
+        ];
+        let made = |n: i64| Ok(json!({ "n": n }).as_object().cloned().unwrap_or_default());
+        let contexts = vec![
+            made(1),
+            made(2),
+            Err("first".into()),
+            Err("second".into()),
+            made(3),
+        ];
+        let failed = replace_contexts(&mut drafts, contexts);
+        let failed: Vec<(i64, &str)> = failed
+            .iter()
+            .map(|(case, e)| (case.change.record.0, e.as_str()))
+            .collect();
+        assert_eq!(failed, [(2, "first")]);
+        let kept: Vec<(i64, &Value)> = drafts
+            .iter()
+            .map(|d| (d.message.record.0, &d.message.context["n"]))
+            .collect();
+        assert_eq!(kept, [(1, &json!(1)), (3, &json!(3))]);
+    }
 }

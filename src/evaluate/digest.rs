@@ -80,6 +80,7 @@ pub async fn flush(client: &mut deadpool_postgres::Client) -> Result<usize, toki
     }
     decision::store(&tx, &decisions).await?;
     tx.commit().await?;
+    decision::announce(&decisions);
     Ok(rows.len())
 }
 

@@ -16,9 +16,11 @@ pub mod context;
 pub mod decision;
 pub mod definition;
 pub mod digest;
+mod firing;
 mod hand_over;
 mod names;
 pub mod pace;
+mod partitions;
 mod permits;
 pub mod question;
 pub mod recipients;
@@ -44,14 +46,10 @@ use crate::observe::pulse::Pulse;
 use batch::{BatchError, Round};
 use configuration::Configuration;
 use pace::Pace;
+use partitions::Partitions;
 
 /// How often events are looked for where no hook wakes the daemon: seven times a second, a tenth of a millisecond each.
 const POLLING: Duration = Duration::from_millis(150);
-/// How often partitions are made ahead and old history is dropped.
-const PARTITIONS: Duration = Duration::from_secs(3600);
-/// After a failure sooner: another transaction may have held a lock.
-const PARTITIONS_AGAIN: Duration = Duration::from_secs(60);
-
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -88,8 +86,7 @@ struct State {
     configuration: Option<Configuration>,
     /// When configuration and hooks were last looked at.
     verified: Option<Instant>,
-    /// When partitions are looked after next.
-    partitions_at: Instant,
+    partitions: Partitions,
     pace: Pace,
 }
 
@@ -100,7 +97,7 @@ impl Evaluator {
         let mut state = State {
             configuration: None,
             verified: None,
-            partitions_at: Instant::now(),
+            partitions: Partitions::default(),
             pace: Pace::new(self.config.batch_records),
         };
         while !stop.is_cancelled() {
@@ -144,7 +141,7 @@ impl Evaluator {
     /// One round. True: there may be more to do at once.
     async fn round(&self, state: &mut State, wakefulness: &mut Wakefulness) -> Result<bool, EvaluateError> {
         let mut client = self.database.get().await?;
-        self.keep_partitions(&client, &mut state.partitions_at).await?;
+        state.partitions.look_after(&client).await?;
         let verify = Duration::from_secs(self.capture.verify_interval_seconds);
         if state.verified.is_none_or(|at| at.elapsed() > verify) || state.configuration.is_none() {
             state.configuration = None;
@@ -241,37 +238,6 @@ impl Evaluator {
         if done.messages > 0 {
             self.wakes.messages.notify_one();
         }
-    }
-
-    /// Partitions are made ahead of time by whoever runs: nobody runs `migrate` every month.
-    async fn keep_partitions(
-        &self,
-        client: &deadpool_postgres::Client,
-        at: &mut Instant,
-    ) -> Result<(), EvaluateError> {
-        if Instant::now() < *at {
-            return Ok(());
-        }
-        *at = Instant::now() + PARTITIONS;
-        let made = "select sicantik_notify.ensure_partitions(sicantik_notify.clock())";
-        let dropped = "select sicantik_notify.drop_event_history(sicantik_notify.clock())";
-        for (statement, what) in [(made, "Made"), (dropped, "Dropped")] {
-            match client.query(statement, &[]).await {
-                Ok(rows) => {
-                    for row in rows {
-                        let name: &str = row.get(0);
-                        tracing::info!("{what} the partition {name}.");
-                    }
-                }
-                Err(error) if error.is_closed() => return Err(error.into()),
-                // There are more of them ahead, and a DEFAULT partition under all.
-                Err(error) => {
-                    *at = Instant::now() + PARTITIONS_AGAIN;
-                    tracing::warn!(error = %crate::db::describe(&error), "Partitions were not looked after; trying again soon.");
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Reads the configuration, publishes the hooks it needs, and lists what is wrong with it.

@@ -123,7 +123,7 @@ async fn what_is_fired_for_nobody_leaves_a_reason_and_what_is_broken_waits() {
     assert_eq!(bench.run().await.set_aside, 1);
     let decided = bench
         .texts(
-            "select concat_ws(' ', record_id, trigger_code, outcome || ':', reason) from sicantik_notify.decision \
+            "select concat_ws(' ', record_id, trigger_code, outcome || ':', split_part(reason, ';', 1)) from sicantik_notify.decision \
              order by record_id, trigger_code nulls first, id",
         )
         .await;
@@ -132,6 +132,7 @@ async fn what_is_fired_for_nobody_leaves_a_reason_and_what_is_broken_waits() {
         decided,
         [
             nowhere,
+            "1 error: trigger broken: sicantik.permit has no field colour",
             nowhere,
             "1 healthy enqueued: template permit_ready",
             "1 sleeping no_rule: none of the trigger's 1 rules is active",
@@ -197,5 +198,64 @@ async fn a_batch_whose_time_is_over_leaves_its_events_and_one_record_is_always_t
     assert_eq!(
         bench.number("select count(*) from sicantik_notify.event").await,
         2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_aside_waits_while_its_rule_is_switched_off() {
+    let bench = Bench::open().await;
+    bench
+        .rule("sicantik.permit", "mended", "template_key = 'no_such_template'")
+        .await;
+    bench.fire("mended", &[1]).await;
+    assert_eq!(bench.run().await.set_aside, 1);
+    let client = bench.client("1 hour").await;
+    let retry = sicantik_notifyd::db::statements::EVENT_RETRY.sql;
+    for (change, back) in [
+        (
+            "update sicantik_notify.rule set active = false where code = 'mended'",
+            0,
+        ),
+        (
+            "update sicantik_notify.trigger set active = false where code = 'mended'",
+            0,
+        ),
+        (
+            "update sicantik_notify.rule set template_key = 'permit_ready', active = true where code = 'mended'",
+            0,
+        ),
+        (
+            "update sicantik_notify.trigger set active = true where code = 'mended'",
+            1,
+        ),
+    ] {
+        bench.sql(change).await;
+        assert_eq!(
+            client.execute(retry, &[&100_i64]).await.unwrap(),
+            back,
+            "{change}"
+        );
+    }
+    assert_eq!(bench.run().await.messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_run_by_sequence_then_code() {
+    let bench = Bench::open().await;
+    bench.rule("sicantik.permit", "z", "sequence = 20").await;
+    bench
+        .sql(
+            "insert into sicantik_notify.rule (code, name, trigger, template_key, sequence)
+             values ('last', 'Last', 'z', 'permit_ready', 30), ('c', 'C', 'z', 'permit_ready', 10),
+                    ('b', 'B', 'z', 'permit_ready', 10)",
+        )
+        .await;
+    bench.fire("z", &[1]).await;
+    bench.run().await;
+    assert_eq!(
+        bench
+            .texts("select rule_code from sicantik_notify.decision order by id")
+            .await,
+        ["b", "c", "z", "last"]
     );
 }

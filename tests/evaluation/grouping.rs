@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sicantik_notifyd::evaluate::batch::{Round, evaluate};
 use sicantik_notifyd::evaluate::digest;
+use sicantik_notifyd::testkit::office::{Office, Plan};
 
 use crate::bench::Bench;
 
@@ -35,6 +36,17 @@ async fn a_run_tells_each_recipient_once_with_the_count_and_the_list() {
     bench.fire("document_pending_reminder", &documents).await;
     assert_eq!(bench.run().await.messages, 3);
     assert_eq!(messages(&bench).await, ["6 23", "7 23", "8 23"]);
+    let since = bench
+        .texts(
+            "select distinct context ->> 'pending_duration' from sicantik_notify.queue where context ->> 'waktu_pending' = \
+             to_char((now() - interval '3 days') at time zone 'Asia/Jakarta', 'DD-MM-YYYY')",
+        )
+        .await;
+    assert_eq!(
+        since,
+        ["3 hari"],
+        "since the document is there, not since the schedule ran"
+    );
     let list = bench
         .texts("select context ->> 'daftar' from sicantik_notify.queue where partner_id = 6")
         .await;
@@ -177,4 +189,45 @@ async fn what_a_person_must_release_waits_alone() {
         .texts("select state || ' ' || (context ->> 'jumlah') from sicantik_notify.queue order by 1")
         .await;
     assert_eq!(waiting, ["held 1", "pending 3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_sends_a_run_as_one_message_a_person() {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_sicantik-notifyd"));
+    let office = Office::open(program, &Plan::default()).await.unwrap();
+    let admin = office.admin().await.unwrap();
+    let _daemon = office.daemon("[evaluate]\nbatch_records = 3\n").await.unwrap();
+    admin
+        .batch_execute(
+            "update sicantik_notify.rule set active = true where code = 'notify_document_reminder';
+             update sicantik_notify.provider set active = name = 'Fonnte';
+             insert into sicantik_document (id, document_number, name, permit_id, state, create_date)
+             select 100 + i, 'DOC/' || i, 'Dokumen', 1, 'pending_signature', now() - interval '3 days' from generate_series(1, 10) i;
+             insert into sicantik_notify.event (op, record_id, model, target_trigger)
+             select 'F', 100 + i, 'sicantik.document', t.id
+             from sicantik_notify.trigger t, generate_series(1, 10) i where t.code = 'document_pending_reminder'",
+        )
+        .await
+        .unwrap();
+    let accepted = office
+        .gateway
+        .wait_for_accepted(3, Duration::from_secs(30))
+        .await
+        .unwrap();
+    for message in accepted {
+        assert!(
+            message.text.contains("10 dokumen belum diproses"),
+            "{}",
+            message.text
+        );
+    }
+    office
+        .until(
+            &admin,
+            "select not exists (select from sicantik_notify.queue) and not exists (select from sicantik_notify.digest)
+             and not exists (select from sicantik_notify.event)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(office.gateway.count(), 3);
 }
