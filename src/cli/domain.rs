@@ -270,12 +270,15 @@ impl Asker {
     }
 
     async fn answer_lines(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        for line in std::io::stdin().lock().lines() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while input.read_until(b'\n', &mut line)? > 0 {
+            // Bytes that are no UTF-8 are wrong in their line only.
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            if !text.trim().is_empty() {
+                println!("{}", self.answer(text.trim_end()).await);
             }
-            println!("{}", self.answer(&line).await);
         }
         Ok(())
     }

@@ -39,7 +39,8 @@ pub(super) fn date(node: &Node, notes: &mut Vec<Note>) -> Result<Moment<NaiveDat
                 exact,
             });
         }
-        Value::List(_) | Value::Tuple(_) => return Ok(as_it_is(node)),
+        // PostgreSQL reads 20261231.
+        Value::Int(_) | Value::List(_) | Value::Tuple(_) => return Ok(as_it_is(node)),
         other => return Err(not_a_date(other, node.span)),
     };
     let text = exact
@@ -71,7 +72,7 @@ pub(super) fn datetime(
             let exact = read(text, node.span, notes)?;
             Ok(widen(text, exact, part))
         }
-        Value::List(_) | Value::Tuple(_) => Ok(as_it_is(node)),
+        Value::Int(_) | Value::List(_) | Value::Tuple(_) => Ok(as_it_is(node)),
         other => Err(not_a_date(other, node.span)),
     }
 }

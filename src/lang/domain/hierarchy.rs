@@ -4,7 +4,7 @@ use super::ast::Leaf;
 use super::compile::{Compiler, Search};
 use super::error::{DomainError, ErrorKind};
 use super::operator::Operator;
-use super::reach::Filter;
+use super::reach::{Filter, is_children};
 use super::scope::{Condition, Scope, combine};
 use super::sql::{Param, Sql};
 use super::value::{Node, Value};
@@ -142,6 +142,8 @@ impl<'m> Compiler<'m> {
             let start = format!(" LIKE ANY (ARRAY(SELECT {root}.\"parent_path\" || '%'{from}");
             return Ok(Condition::Sql(path.then(&start).add(roots).then("))")));
         }
+        // A partner's children are the active ones by definition, also where they are followed as its parents.
+        let active = up && parent.is_some_and(|field| is_children(model, field));
         let (column, up) = match self.parent_column(model, parent, up, leaf) {
             Ok(found) => found,
             // The host looks for the names first and does not miss the parents where it finds nobody.
@@ -151,6 +153,14 @@ impl<'m> Compiler<'m> {
         self.note_read(&model.table, "id");
         self.note_read(&model.table, &column);
         let (column, walk) = (quote(&column), self.alias());
+        let filter = if active {
+            format!(" WHERE {root}.\"active\" = TRUE")
+        } else {
+            String::new()
+        };
+        if active {
+            self.note_read(&model.table, "active");
+        }
         let step = if up {
             format!(
                 "SELECT {root}.{column} FROM public.{table} AS {root} JOIN {walk} ON {root}.\"id\" = {walk}.\"id\" \
@@ -158,7 +168,7 @@ impl<'m> Compiler<'m> {
             )
         } else {
             format!(
-                "SELECT {root}.\"id\" FROM public.{table} AS {root} JOIN {walk} ON {root}.{column} = {walk}.\"id\""
+                "SELECT {root}.\"id\" FROM public.{table} AS {root} JOIN {walk} ON {root}.{column} = {walk}.\"id\"{filter}"
             )
         };
         let start = format!(

@@ -73,7 +73,10 @@ pub(super) fn is_never(domain: &Domain) -> bool {
             Domain::Leaf(leaf) => certain(leaf.operator, leaf),
         }
     }
-    sign(domain) < 0
+    let whole = |leaf: &&Leaf| {
+        !matches!(leaf.operator, Operator::Any | Operator::NotAny) || Domain::build(&leaf.value).is_ok()
+    };
+    sign(domain) < 0 && domain.leaves().iter().all(whole)
 }
 
 impl<'m> Tree<'m> {
