@@ -24,6 +24,7 @@ mod literal;
 mod names;
 mod numbers;
 mod operator;
+mod parts;
 mod plan;
 mod reach;
 mod relation;
@@ -32,6 +33,7 @@ mod scope;
 mod secret;
 mod sql;
 mod strings;
+mod tree;
 mod twin;
 mod value;
 
@@ -42,7 +44,7 @@ mod tests;
 
 pub use alias::{Aliases, Note, NoteKind};
 pub use ast::{Domain, Leaf};
-pub use compile::{BaseKind, BaseRow, Compiled, compile};
+pub use compile::{BaseKind, BaseRow, Compiled, Search, compile};
 pub use error::{DomainError, ErrorKind, Span};
 pub use expression::{Source, Vars};
 pub(crate) use expression::{of_value, plain};

@@ -32,7 +32,6 @@ const BUILTINS: &[&str] = &[
     "ord",
     "range",
     "repr",
-    "reversed",
     "round",
     "set",
     "sorted",
@@ -53,6 +52,12 @@ const PATHS: &[(&str, &str)] = &[
     ("datetime.timedelta", "timedelta"),
     ("datetime.timezone", "timezone"),
     ("datetime.combine", "_sn_combine"),
+    ("datetime.max", "_sn_latest"),
+    ("datetime.min", "_sn_earliest"),
+    ("date.max", "_sn_last_day"),
+    ("date.min", "_sn_first_day"),
+    ("datetime.date.max", "_sn_last_day"),
+    ("datetime.date.min", "_sn_first_day"),
     ("datetime.today", "datetime.now"),
     ("datetime.utcnow", "datetime.now"),
     ("time.strftime", "_sn_strftime"),
@@ -61,6 +66,25 @@ const PATHS: &[(&str, &str)] = &[
     ("time", "_sn_time"),
     ("relativedelta.relativedelta", "relativedelta"),
     ("dateutil.relativedelta.relativedelta", "relativedelta"),
+    ("dateutil.relativedelta.MO", "_sn_mo"),
+    ("dateutil.relativedelta.TU", "_sn_tu"),
+    ("dateutil.relativedelta.WE", "_sn_we"),
+    ("dateutil.relativedelta.TH", "_sn_th"),
+    ("dateutil.relativedelta.FR", "_sn_fr"),
+    ("dateutil.relativedelta.SA", "_sn_sa"),
+    ("dateutil.relativedelta.SU", "_sn_su"),
+];
+
+/// Builtins that make a list only when they are asked for one.
+const LAZY: &[&str] = &["enumerate", "filter", "map", "zip"];
+
+/// Methods that the sandbox's values lack or have otherwise, and the functions that stand for them.
+const METHODS: &[(&str, &str, bool)] = &[
+    ("to_utc", "_sn_to_utc", false),
+    ("isocalendar", "_sn_week", false),
+    ("toordinal", "_sn_ordinal", false),
+    ("isoformat", "_sn_iso", true),
+    ("strftime", "_sn_stamp", true),
 ];
 
 /// Odoo's `fields`, which snippets see.
@@ -218,6 +242,7 @@ pub(in crate::lang) fn rewrite(
         bound: &bound.bound,
         deltas,
         form,
+        spans: bound.names.contains("datetime") || bound.names.contains("timedelta"),
         names: BTreeSet::new(),
         edits,
         failure: None,
@@ -305,6 +330,8 @@ pub(super) struct Guard<'t> {
     pub(super) bound: &'t BTreeSet<String>,
     pub(super) deltas: bool,
     form: Form,
+    /// Lengths of time may be divided by each other.
+    spans: bool,
     names: BTreeSet<String>,
     edits: Vec<Edit>,
     failure: Option<Failure>,
@@ -386,6 +413,7 @@ impl Guard<'_> {
             Operator::Sub if self.deltas => (b'-', "_sn_sub("),
             Operator::Mult if self.deltas => (b'*', "_sn_mul("),
             Operator::Mod => (b'%', "_sn_percent("),
+            Operator::Div | Operator::FloorDiv if self.spans => (b'/', "_sn_divide("),
             _ => return false,
         };
         let gap = left.range().end().to_usize()..right.range().start().to_usize();
@@ -395,14 +423,21 @@ impl Guard<'_> {
         let range = bytes(range);
         self.edit(range.start, range.start, name);
         self.visit_expr(left);
-        self.edit(at, at + 1, ",");
+        let floor = op == Operator::FloorDiv;
+        self.edit(at, at + if floor { 2 } else { 1 }, ",");
         self.visit_expr(right);
-        self.edit(range.end, range.end, ")");
+        self.edit(range.end, range.end, if floor { ", True)" } else { ")" });
         true
     }
 
     fn no_generator(&mut self, items: &[Expr]) {
-        if let Some(found) = items.iter().find(|item| item.is_generator_expr()) {
+        let lazy = |expr: &&Expr| match expr {
+            Expr::Call(call) => call.func.as_name_expr().is_some_and(|name| {
+                LAZY.contains(&name.id.as_str()) && !self.bound.contains(name.id.as_str())
+            }),
+            other => other.is_generator_expr(),
+        };
+        if let Some(found) = items.iter().find(lazy) {
             let message = "a generator has no place in a domain";
             self.refuse(
                 Failure::new(FailureKind::Value, bytes(found.range()), message).hint("write a list: `[…]`"),
@@ -410,30 +445,73 @@ impl Guard<'_> {
         }
     }
 
-    /// `x.to_utc()`, which only the web client's dates have.
-    fn utc_call(&mut self, expr: &Expr) -> bool {
+    /// `x.to_utc()`, which only the web client's dates have, and its like: `f(x)`.
+    fn method_call(&mut self, expr: &Expr) -> bool {
         let Expr::Call(call) = expr else { return false };
         let Expr::Attribute(attribute) = &*call.func else {
             return false;
         };
-        if attribute.attr.as_str() != "to_utc" || !call.arguments.is_empty() {
+        let known = METHODS.iter().find(|(name, ..)| *name == attribute.attr.as_str());
+        let Some((name, function, takes)) = known else {
+            return false;
+        };
+        // `strftime` is the sandbox's own unless microseconds or a zone are asked for, which it shows otherwise.
+        let own = match *name {
+            "strftime" => !["%f", "%Z", "%z"].iter().any(|sign| self.text.contains(sign)),
+            "isoformat" => call.arguments.is_empty(),
+            _ => false,
+        };
+        if own || call.arguments.is_empty() == *takes {
             return false;
         }
-        let name = attribute.attr.range().start().to_usize();
-        let Some(dot) = self.text[..name].rfind('.') else {
+        let at = attribute.attr.range().start().to_usize();
+        let Some(dot) = self.text[..at].rfind('.') else {
             return false;
         };
         let range = bytes(expr.range());
-        self.edit(range.start, range.start, "_sn_to_utc(");
+        self.edit(range.start, range.start, &format!("{function}("));
         self.visit_expr(&attribute.value);
-        self.edit(dot, range.end, ")");
+        if call.arguments.is_empty() {
+            self.edit(dot, range.end, ")");
+            return true;
+        }
+        let open = call.arguments.range().start().to_usize();
+        self.edit(dot, open + 1, ", ");
+        for argument in &call.arguments.args {
+            self.visit_expr(argument);
+        }
+        for keyword in &call.arguments.keywords {
+            self.visit_expr(&keyword.value);
+        }
+        true
+    }
+
+    /// `timedelta(…)`, which takes no fractions in the sandbox.
+    fn timedelta_call(&mut self, expr: &Expr) -> bool {
+        let Expr::Call(call) = expr else { return false };
+        let Some(path) = dotted(&call.func) else {
+            return false;
+        };
+        let root = path.split('.').next().unwrap_or_default();
+        if self.bound.contains(root) || !matches!(path.as_str(), "timedelta" | "datetime.timedelta") {
+            return false;
+        }
+        self.names.insert(root.to_owned());
+        let range = bytes(call.func.range());
+        self.edit(range.start, range.end, "_sn_timedelta");
+        for argument in &call.arguments.args {
+            self.visit_expr(argument);
+        }
+        for keyword in &call.arguments.keywords {
+            self.visit_expr(&keyword.value);
+        }
         true
     }
 }
 
 impl<'a> Visitor<'a> for Guard<'_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
-        if self.failure.is_some() || self.path(expr) || self.utc_call(expr) {
+        if self.failure.is_some() || self.timedelta_call(expr) || self.path(expr) || self.method_call(expr) {
             return;
         }
         if self.form != Form::Domain && self.record_expression(expr) {
