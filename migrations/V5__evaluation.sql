@@ -1,5 +1,6 @@
 -- Repetition, grouping, wrong names, and a history of evaluated events.
--- Locks: ACCESS EXCLUSIVE on rule for an instant; nothing on event, which hooks write.
+-- Locks: ACCESS EXCLUSIVE on rule for an instant; SHARE on decision and event_set_aside while they are indexed; nothing on
+-- event, which hooks write.
 
 alter table sicantik_notify.rule
     add column repeat_policy    text not null default 'auto'
@@ -108,8 +109,14 @@ comment on column sicantik_notify.event_history.new is 'New values of the watche
 create table sicantik_notify.event_history_default partition of sicantik_notify.event_history default;
 comment on table sicantik_notify.event_history_default is 'Should be empty: rows for which no day was made';
 
+-- For explain: from an event or a message to its decisions, however many there are; and what was set aside of a record.
+create index decision_event_idx on sicantik_notify.decision (event_id);
+create index decision_message_idx on sicantik_notify.decision (message_id) where message_id is not null;
+create index event_set_aside_record_idx on sicantik_notify.event_set_aside (record_id);
+
 insert into sicantik_notify.setting (key, value, description) values
-    ('event_history_days', '7', 'Days that evaluated events are kept for explain and simulate; 0: not at all');
+    ('event_history_days', '7', 'Days that evaluated events are kept for explain and simulate; 0: not at all'),
+    ('recipient_limit', '1000', 'People that a recipient_domain or recipient_field may mean for one record; more is an error, and nobody is told');
 
 comment on column sicantik_notify.rule.condition_python is
     'One Python expression that must be true (SICANTIK guide §4.2): record, records, recipient, env, kwargs, fields, datetime, timedelta';

@@ -1,5 +1,5 @@
 -- Events of a record that could not be evaluated.
--- $1 model, $2 record
+-- $1 model, $2 record. Index: event_set_aside_record_idx.
 select s.set_aside_at, s.next_try_at, s.tries, s.error, s.events -> 0 ->> 'xact' as xact, s.events, t.code as trigger_code,
        r.code as rule_code
 from sicantik_notify.event_set_aside s

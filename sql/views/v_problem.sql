@@ -33,8 +33,15 @@ from (select least((select min(e.occurred_at) from sicantik_notify.event e),
 where w.since < sicantik_notify.clock() - interval '1 minute'
   and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
 union all
-select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log or decision',
-       'call sicantik_notify.ensure_partitions() and move them'
+select 'warning', null, 'host cron ' || s.cron_id, 'Odoo''s scheduled action "' || s.name || '" sends WhatsApp messages too: people may get two',
+       'if this daemon is to send them, its owner switches it off: update public.ir_cron set active = false where id = ' || s.cron_id
+from sicantik_notify.host_senders() s
+where exists (
+    select from sicantik_notify.rule r join sicantik_notify.trigger t on t.code = r.trigger where r.active and t.active
+)
+union all
+select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log, decision or event_history',
+       'select sicantik_notify.ensure_partitions(), which moves what belongs to the months and days that it makes'
 where exists (select from sicantik_notify.attempt_default) or exists (select from sicantik_notify.log_default)
-   or exists (select from sicantik_notify.decision_default);
+   or exists (select from sicantik_notify.decision_default) or exists (select from sicantik_notify.event_history_default);
 comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';

@@ -122,7 +122,12 @@ fn report(items: &[Item], surroundings: &Surroundings, totals: &Totals) -> Value
                            "remedy": f.remedy})
                 })
                 .collect();
-            json!({"kind": item.kind, "code": item.code, "active": item.active, "findings": findings})
+            let repeat = item
+                .repeat
+                .as_ref()
+                .map(|r| json!({"written": r.written, "meant": r.meant}));
+            json!({"kind": item.kind, "code": item.code, "active": item.active, "repeat_policy": repeat,
+                   "findings": findings})
         })
         .collect();
     let fields: Vec<Value> = surroundings
@@ -156,6 +161,12 @@ fn print(items: &[Item], surroundings: &Surroundings, totals: &Totals) {
             if let Some(remedy) = &finding.remedy {
                 println!("      remedy: {remedy}");
             }
+        }
+    }
+    for item in items {
+        if let Some(repeat) = &item.repeat {
+            let auto = if repeat.written == "auto" { " (auto)" } else { "" };
+            println!("repetition in force: rule {}: {}{auto}", item.code, repeat.meant);
         }
     }
     for (model, field, target) in &surroundings.aliases {
@@ -275,6 +286,7 @@ async fn templates(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, t
             kind: "template",
             code: key,
             active,
+            repeat: None,
             findings,
         });
     }
@@ -327,6 +339,7 @@ async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Er
             kind: "provider",
             code: name,
             active,
+            repeat: None,
             findings,
         });
     }
@@ -341,6 +354,7 @@ async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Er
             kind: "providers",
             code: "all".into(),
             active: true,
+            repeat: None,
             findings: vec![finding],
         });
     }
@@ -365,6 +379,7 @@ fn settings(survey: &Survey) -> Vec<Item> {
             kind: "setting",
             code: key.to_owned(),
             active: true,
+            repeat: None,
             findings,
         })
         .collect()
@@ -382,6 +397,7 @@ async fn host(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> 
             kind: "host",
             code: "ir_cron".into(),
             active: true,
+            repeat: None,
             findings: vec![finding],
         }]);
     }
@@ -408,6 +424,7 @@ async fn host(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> 
                 kind: "host",
                 code: format!("ir_cron {id}"),
                 active: true,
+                repeat: None,
                 findings: vec![Finding::new(Severity::Warning, "host_sender", text).remedy(remedy)],
             }
         })

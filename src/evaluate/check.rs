@@ -9,14 +9,18 @@ use serde_json::{Map, Value};
 use tokio_postgres::{GenericClient, Row, Transaction};
 
 use super::compile::compile_trigger;
-use super::configuration::{ConfigProblem, Configuration, Recipients, Trigger, load_noise, vars};
+use super::compile_rule::compile_code;
+use super::configuration::{ConfigProblem, Configuration, load_noise, vars};
+use super::definition::{Rule, Tables, Trigger};
 use super::question::{Asking, Question};
-use super::recipients::{Members, members};
+use super::recipients::group::{Members, members};
+use super::recipients::{Recipients, custom};
 use super::trigger::{Condition, FieldChange};
 use crate::db::statements as sql;
 use crate::host::catalog::{Catalog, Model};
 use crate::host::grants;
-use crate::lang::domain::{Aliases, BaseRow, NoteKind, Source, Span, Vars, compile, lint};
+use crate::lang::domain::{Aliases, BaseKind, BaseRow, NoteKind, Source, Span, Vars, compile, lint};
+use crate::lang::python::Form;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,8 +93,19 @@ pub struct Item {
     pub code: String,
     /// Whether it is in force; a rule of an inactive trigger is not.
     pub active: bool,
+    /// Of a rule that compiles: how often somebody hears of one record.
+    pub repeat: Option<Repeats>,
     /// The worst first.
     pub findings: Vec<Finding>,
+}
+
+/// A repeat_policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// As it is written, such as `auto`.
+    pub written: String,
+    /// What that comes to, such as `once_per_value(expiry_date)`.
+    pub meant: String,
 }
 
 /// A row of `trigger` or `rule`, by column.
@@ -240,14 +255,15 @@ impl Survey {
         }
         if let (Some(domain), Some(model)) = (text(facts, "condition_domain"), model) {
             let asking = self.asking();
-            findings.extend(examine(
-                domain,
-                "condition_domain",
+            let written = Written {
+                text: domain,
+                place: "condition_domain",
                 model,
-                &asking,
-                surveyed.recurs(),
-            ));
-            findings.extend(self.rights(tx, domain, model).await?);
+                kind: BaseKind::Image,
+                recurring: surveyed.recurs(),
+            };
+            findings.extend(examine(&written, &asking));
+            findings.extend(self.domain_rights(tx, &written).await?);
         }
         findings.extend(unsaid(refused, &findings));
         if surveyed.active() && !surveyed.rules.iter().any(|r| flag(r, "active")) {
@@ -283,6 +299,7 @@ impl Survey {
             kind: "trigger",
             code: surveyed.code().to_owned(),
             active: surveyed.active(),
+            repeat: None,
             findings,
         })
     }
@@ -297,13 +314,10 @@ impl Survey {
         let mut findings = Vec::new();
         let asking = self.asking();
         let model = text(&surveyed.facts, "model").and_then(|m| asking.catalog.model(m));
-        let mut refused = String::new();
-        if let Ok(trigger) = &surveyed.compiled
-            && let Some(rule) = trigger.rules.iter().find(|r| r.code == code)
-            && let Err(error) = &rule.plan
-        {
-            refused.clone_from(error);
-        }
+        let compiled = surveyed.compiled.as_ref().ok();
+        let compiled = compiled.and_then(|t| t.rules.iter().find(|r| r.code == code));
+        let refused = compiled.and_then(|r| r.plan.as_ref().err()).cloned();
+        let refused = refused.unwrap_or_default();
         let group = match text(facts, "recipient_type") {
             Some("staff") => text(facts, "staff_group"),
             Some("official") => text(facts, "official_group"),
@@ -311,16 +325,29 @@ impl Survey {
         };
         let key = text(facts, "template_key").unwrap_or_default();
         findings.extend(references(tx, key, group, &self.configuration.templates).await?);
-        let partner = asking.catalog.model("res.partner");
-        for (place, model) in [("condition_domain", model), ("recipient_domain", partner)] {
-            let used = place == "condition_domain" || text(facts, "recipient_type") == Some("custom");
-            let (Some(domain), Some(model)) = (text(facts, place), model) else {
-                continue;
+        if let (Some(domain), Some(model)) = (text(facts, "condition_domain"), model) {
+            let written = Written {
+                text: domain,
+                place: "condition_domain",
+                model,
+                kind: BaseKind::Image,
+                recurring: surveyed.recurs(),
             };
-            if used {
-                findings.extend(examine(domain, place, model, &asking, surveyed.recurs()));
-                findings.extend(self.rights(tx, domain, model).await?);
-            }
+            findings.extend(examine(&written, &asking));
+            findings.extend(self.domain_rights(tx, &written).await?);
+        }
+        if let (Some("custom"), Some(domain)) =
+            (text(facts, "recipient_type"), text(facts, "recipient_domain"))
+        {
+            findings.extend(recipient_domain(domain, surveyed.recurs(), &asking));
+        }
+        if let Some(model) = model {
+            findings.extend(python(facts, model, &asking));
+        }
+        if let Some(plan) = compiled.and_then(|r| r.plan.as_ref().ok()) {
+            let mut tables = Tables::new();
+            plan.tables(&mut tables);
+            findings.extend(rights(tx, &tables, "the rule").await?);
         }
         findings.extend(unsaid(refused, &findings));
         findings.extend(contradictions(facts, surveyed, model));
@@ -328,35 +355,95 @@ impl Survey {
             kind: "rule",
             code: code.to_owned(),
             active: flag(facts, "active") && surveyed.active(),
+            repeat: compiled.and_then(|rule| repeats(facts, rule)),
             findings,
         })
     }
 
     /// What the daemon may not read although this domain asks it.
-    async fn rights(
+    async fn domain_rights(
         &self,
         tx: &Transaction<'_>,
-        domain: &str,
-        model: &Arc<Model>,
+        written: &Written<'_>,
     ) -> Result<Vec<Finding>, tokio_postgres::Error> {
-        let Ok(question) = Question::new(domain, model, &self.asking()) else {
-            return Ok(Vec::new());
-        };
-        let missing = grants::missing(tx, question.tables()).await?;
-        Ok(missing
-            .into_iter()
-            .map(|statement| {
-                Finding::new(
-                    Severity::Error,
-                    "rights",
-                    "the condition reads what the daemon may not read",
-                )
-                .remedy(format!(
-                    "run `sicantik-notifyd hooks install` as a DBA, or: {statement}"
-                ))
-            })
-            .collect())
+        let asking = self.asking();
+        let question = Source::parse(written.text)
+            .and_then(|source| Question::new(source, written.model, written.kind, &asking));
+        match question {
+            Ok(question) => rights(tx, question.tables(), "the condition").await,
+            Err(_) => Ok(Vec::new()),
+        }
     }
+}
+
+async fn rights(
+    tx: &Transaction<'_>,
+    tables: &Tables,
+    who: &str,
+) -> Result<Vec<Finding>, tokio_postgres::Error> {
+    let missing = grants::missing(tx, tables).await?;
+    let finding = |statement| {
+        Finding::new(
+            Severity::Error,
+            "rights",
+            format!("{who} reads what the daemon may not read"),
+        )
+        .remedy(format!(
+            "run `sicantik-notifyd hooks install` as a DBA, or: {statement}"
+        ))
+    };
+    Ok(missing.into_iter().map(finding).collect())
+}
+
+/// Whether the compiler takes it as people to be told, and what is doubtful about it.
+fn recipient_domain(domain: &str, recurring: bool, asking: &Asking<'_>) -> Vec<Finding> {
+    let place = "recipient_domain";
+    match custom::compile(domain, asking) {
+        Err(error) => {
+            let error = error.strip_prefix("recipient_domain: ").unwrap_or(&error);
+            vec![Finding::new(Severity::Error, "domain", error).at(place)]
+        }
+        Ok(question) => {
+            let written = Written {
+                text: domain,
+                place,
+                model: question.model(),
+                kind: BaseKind::Table,
+                recurring,
+            };
+            examine(&written, asking)
+        }
+    }
+}
+
+/// What is wrong with the Python of a rule, and which names in it stand for others.
+fn python(facts: &Facts, model: &Arc<Model>, asking: &Asking<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (place, form) in [
+        ("condition_python", Form::Condition),
+        ("context_preparation_code", Form::Context),
+    ] {
+        match compile_code(text(facts, place), place, form, model, asking) {
+            Ok(None) => {}
+            Ok(Some(code)) => {
+                let notes = code.reads().notes.iter().cloned();
+                let hint = |note| Finding::new(Severity::Hint, "alias", note).at(place);
+                findings.extend(notes.map(hint));
+            }
+            Err(error) => {
+                let error = error.strip_prefix(&format!("{place}: ")).unwrap_or(&error);
+                findings.push(Finding::new(Severity::Error, "python", error).at(place));
+            }
+        }
+    }
+    findings
+}
+
+fn repeats(facts: &Facts, rule: &Rule) -> Option<Repeats> {
+    Some(Repeats {
+        written: text(facts, "repeat_policy")?.to_owned(),
+        meant: rule.plan.as_ref().ok()?.repeat.to_string(),
+    })
 }
 
 async fn rows(client: &impl GenericClient, query: &str) -> Result<Vec<Facts>, tokio_postgres::Error> {
@@ -431,17 +518,32 @@ fn resolved(facts: &Facts, condition: &Condition) -> Vec<Finding> {
     findings
 }
 
-/// What is doubtful about a domain, and which names in it stand for others; its error, if it is none.
-fn examine(
-    domain: &str,
+/// A domain as it stands in a column.
+struct Written<'a> {
+    text: &'a str,
     place: &'static str,
-    model: &Arc<Model>,
-    asking: &Asking<'_>,
+    model: &'a Arc<Model>,
+    kind: BaseKind,
+    /// A schedule asks it.
     recurring: bool,
-) -> Vec<Finding> {
+}
+
+/// What is doubtful about a domain, and which names in it stand for others; its error, if it is none.
+fn examine(written: &Written<'_>, asking: &Asking<'_>) -> Vec<Finding> {
+    let Written {
+        text: domain,
+        place,
+        model,
+        kind,
+        recurring,
+    } = *written;
     let read = Source::parse(domain).and_then(|source| {
         let evaluated = source.evaluate(&asking.vars)?;
-        let base = asking.vars.base(BaseRow::image());
+        let base = match kind {
+            BaseKind::Image => BaseRow::image(),
+            BaseKind::Table => BaseRow::table().active_test(asking.vars.active_test),
+        };
+        let base = asking.vars.base(base);
         let compiled = compile(&evaluated, asking.catalog, model, asking.aliases, base)?;
         Ok((source, evaluated, compiled))
     });
@@ -632,7 +734,7 @@ pub async fn offer_issued(
             && t.rules.iter().any(|r| r.active)
             && match &t.condition {
                 Condition::Field { column, change } => {
-                    column == "permit_number" && *change == FieldChange::Set
+                    column == "permit_number" && change == &FieldChange::Set
                 }
                 other => other.wants_inserts(),
             }
@@ -668,6 +770,7 @@ pub async fn offer_issued(
         kind: "trigger",
         code: "permit_issued".into(),
         active: ready.is_some_and(Surveyed::active),
+        repeat: None,
         findings: vec![Finding::new(Severity::Hint, "permit_issued", text).remedy(remedy)],
     }))
 }
@@ -689,7 +792,7 @@ pub(super) async fn advise(
     for trigger in triggers {
         let recurs = recurring.get(trigger.code.as_str()).copied().unwrap_or(false);
         let domain = trigger.domain.as_ref().ok().and_then(Option::as_ref);
-        let doubts = serious(domain, &trigger.model, asking, recurs);
+        let doubts = serious(domain, "condition_domain", asking, recurs);
         problems.extend(entry("trigger", &trigger.code, &doubts));
         for rule in trigger.rules.iter().filter(|r| r.active) {
             let Ok(plan) = &rule.plan else { continue };
@@ -698,7 +801,10 @@ pub(super) async fn advise(
                 _ => None,
             };
             let mut found = references(tx, &rule.template_key, group, templates).await?;
-            found.extend(serious(plan.domain.as_ref(), &trigger.model, asking, recurs));
+            found.extend(serious(plan.domain.as_ref(), "condition_domain", asking, recurs));
+            if let Recipients::Custom(question) = &plan.recipients {
+                found.extend(serious(Some(question), "recipient_domain", asking, recurs));
+            }
             problems.extend(entry("rule", &rule.code, &found));
         }
     }
@@ -707,13 +813,14 @@ pub(super) async fn advise(
 
 fn serious(
     question: Option<&Question>,
-    model: &Arc<Model>,
+    place: &'static str,
     asking: &Asking<'_>,
     recurring: bool,
 ) -> Vec<Finding> {
     let Some(question) = question else {
         return Vec::new();
     };
+    let model = question.model();
     let Ok(source) = Source::parse(question.text()) else {
         return Vec::new();
     };
@@ -730,7 +837,7 @@ fn serious(
         .into_iter()
         .filter(|d| d.kind.is_serious())
         .map(|d| Finding::new(Severity::Warning, d.kind.as_str(), d.diagnostic(question.text())));
-    unknown.chain(doubts).map(|f| f.at("condition_domain")).collect()
+    unknown.chain(doubts).map(|f| f.at(place)).collect()
 }
 
 fn entry(kind: &str, code: &str, findings: &[Finding]) -> Option<ConfigProblem> {

@@ -140,8 +140,9 @@ async fn tell(
     focus: Focus,
     limit: i64,
 ) -> Result<Told, tokio_postgres::Error> {
-    let mut chapters = read::chapters(tx, &focus.model, focus.record, focus.message, limit).await?;
-    if focus.message.is_some() || focus.event.is_some() {
+    let whole = focus.message.is_none() && focus.event.is_none();
+    let mut chapters = read::chapters(tx, &focus.model, focus.record, focus.message, whole, limit).await?;
+    if !whole {
         narrow(&mut chapters, &focus);
     }
     let more = chapters
@@ -162,7 +163,7 @@ async fn tell(
     };
     let stories: Vec<Story> = chapters.iter().map(|c| teller.tell(c)).collect();
     let (mut causes, mut exists) = (Vec::new(), false);
-    if focus.message.is_none() && focus.event.is_none() {
+    if whole {
         match now::find(tx, survey, &focus.model, focus.record).await? {
             Found::Row(row) => {
                 exists = true;

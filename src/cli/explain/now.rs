@@ -8,12 +8,17 @@ use crate::db::statements as sql;
 use crate::deliver::directory;
 use crate::deliver::provider::ProviderKind;
 use crate::evaluate::check::{Survey, Surveyed, flag, text};
-use crate::evaluate::configuration::{Recipients, Rule, Trigger};
+use crate::evaluate::decision::Outcome;
+use crate::evaluate::definition::{Rule, RulePlan, Trigger};
+use crate::evaluate::preview::{self, Look, Obstacle};
 use crate::evaluate::question::Question;
-use crate::evaluate::recipients::{Members, members, partners};
+use crate::evaluate::repeat::Repeat;
 use crate::evaluate::trigger::{Condition, text as value_text};
 use crate::host::catalog::Model;
 use crate::host::{record, search};
+
+/// Recipients of one rule that are named with their reasons.
+const MOST_PEOPLE: usize = 10;
 
 /// Why nothing that waits is done: no daemon, or none that may send.
 pub(super) async fn daemon(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_postgres::Error> {
@@ -118,23 +123,27 @@ pub(super) async fn find(
         )));
     };
     let table = format!("public.{}", record::quote(&known.table));
-    let readable = "select has_table_privilege(to_regclass($1), 'select')";
-    let readable: Option<bool> = tx.query_one(readable, &[&table]).await?.get(0);
-    if readable != Some(true) {
+    let readable = "select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = to_regclass($1) and a.attnum > 0 \
+                    and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'select')";
+    let rows = tx.query(readable, &[&table]).await?;
+    let columns: Vec<&str> = rows.iter().map(|r| r.get(0)).collect();
+    if !columns.contains(&"id") {
         return Ok(Found::Unreadable(Cause::new(
             Why::RightMissing,
             format!("the daemon may not read {table}, so the record cannot be looked at"),
             format!("a DBA runs: grant select on {table} to sicantik_notifyd"),
         )));
     }
-    Ok(match record::fetch(tx, known, &[id]).await?.remove(&id) {
-        Some(row) => Found::Row(row),
-        None => Found::Missing(Cause::new(
-            Why::RecordMissing,
-            format!("the record {model},{id} does not exist in the host"),
-            "look for its id in Odoo; a record that was deleted tells nobody",
-        )),
-    })
+    Ok(
+        match record::fetch(tx, known, &columns, &[id]).await?.remove(&id) {
+            Some(row) => Found::Row(row),
+            None => Found::Missing(Cause::new(
+                Why::RecordMissing,
+                format!("the record {model},{id} does not exist in the host"),
+                "look for its id in Odoo; a record that was deleted tells nobody",
+            )),
+        },
+    )
 }
 
 /// What stands in the way of a record's changes being seen at all; with `row`, of telling of the record as it is.
@@ -280,7 +289,7 @@ async fn one_trigger(
         column, to: Some(to), ..
     } = &trigger.condition
     {
-        let now = value_text(row.get(column));
+        let now = value_text(row.get(column.as_str()));
         if now.as_ref() != Some(to) {
             let shown = now.map_or("empty".to_owned(), |v| format!("'{v}'"));
             let text = format!(
@@ -291,11 +300,17 @@ async fn one_trigger(
             add(causes, Cause::new(Why::NotAWatchedChange, text, remedy));
         }
     }
+    if let Some(cause) = unread(trigger, row) {
+        add(causes, cause);
+        return Ok(());
+    }
+    let mut met = trigger.domain.is_ok();
     match &trigger.domain {
         Err(error) => add(causes, unusable("trigger", code, error)),
         Ok(question) => {
             let named = format!("trigger {code}");
             let cause = condition(tx, survey, &named, question.as_ref(), &trigger.model, row).await?;
+            met = cause.is_none();
             cause.into_iter().for_each(|c| add(causes, c));
         }
     }
@@ -307,9 +322,33 @@ async fn one_trigger(
         );
     }
     for rule in &trigger.rules {
-        one_rule(tx, survey, trigger, rule, row, causes).await?;
+        one_rule(tx, survey, trigger, rule, row, met, causes).await?;
     }
     Ok(())
+}
+
+/// What a trigger and its rules read of the record, and the daemon may not.
+fn unread(trigger: &Trigger, row: &Map<String, Value>) -> Option<Cause> {
+    let reads = trigger.reads();
+    let missing: Vec<String> = reads
+        .iter()
+        .filter(|c| !row.contains_key(*c))
+        .map(|c| record::quote(c))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let (columns, table) = (missing.join(", "), record::quote(&trigger.model.table));
+    Some(Cause::new(
+        Why::RightMissing,
+        format!(
+            "the trigger {} or one of its rules reads {columns} of {table}, which the daemon may not",
+            trigger.code
+        ),
+        format!(
+            "run `sicantik-notifyd hooks install` as a DBA, or: grant select ({columns}) on public.{table} to sicantik_notifyd"
+        ),
+    ))
 }
 
 async fn one_rule(
@@ -318,6 +357,7 @@ async fn one_rule(
     trigger: &Trigger,
     rule: &Rule,
     row: &Map<String, Value>,
+    met: bool,
     causes: &mut Vec<Cause>,
 ) -> Result<(), tokio_postgres::Error> {
     let code = &rule.code;
@@ -335,45 +375,121 @@ async fn one_rule(
     if !survey.configuration.templates.contains(&rule.template_key) {
         add(causes, template_missing(code, &rule.template_key));
     }
-    let cause = condition(
-        tx,
-        survey,
-        &format!("rule {code}"),
-        plan.domain.as_ref(),
-        &trigger.model,
-        row,
-    )
-    .await?;
+    let named = format!("rule {code}");
+    let cause = condition(tx, survey, &named, plan.domain.as_ref(), &trigger.model, row).await?;
+    let met = met && cause.is_none();
     cause.into_iter().for_each(|c| add(causes, c));
-    let ids: Vec<i64> = match &plan.recipients {
-        Recipients::Partner => partner_of(tx, survey, row).await?.into_iter().collect(),
-        Recipients::Group(group) => match members(tx, group).await? {
-            Members::Of(people) => people,
-            _ => {
-                let error = format!("the group {group:?} does not exist in the host, or means several");
-                add(causes, unusable("rule", code, &error));
-                return Ok(());
-            }
-        },
-        #[allow(unreachable_patterns)]
-        _ => return Ok(()),
+    let look = Look {
+        configuration: &survey.configuration,
+        vars: &survey.vars,
+        trigger,
+        rule,
+        image: row,
+        met,
     };
-    if ids.is_empty() {
-        let text = format!("the rule {code} finds nobody: the record has no partner, or the group no member");
+    let found = preview::obstacles(tx, look).await?;
+    for obstacle in found.iter().take(MOST_PEOPLE) {
+        add(causes, obstructed(code, plan, obstacle));
+    }
+    if let Some(more) = found.len().checked_sub(MOST_PEOPLE).filter(|n| *n > 0) {
+        let text = format!("and {more} more of the rule {code}'s recipients are not told now");
         add(
             causes,
-            Cause::new(Why::NoRecipient, text, "set the partner in Odoo"),
+            Cause::new(Why::NoRecipient, text, "see the reasons above"),
         );
     }
-    let people = partners(tx, &ids).await?;
-    let mut people: Vec<_> = people.into_values().collect();
-    people.sort_by_key(|p| p.partner.0);
-    for person in people {
-        if let Err(reason) = &person.phone {
-            add(causes, no_number(person.partner.0, Some(&person.name), reason));
-        }
-    }
     Ok(())
+}
+
+/// In the words of a cause.
+fn obstructed(rule: &str, plan: &RulePlan, o: &Obstacle) -> Cause {
+    let who = match (o.partner, o.name.as_str()) {
+        (Some(partner), "") => format!("partner {partner}"),
+        (Some(partner), name) => format!("partner {partner} ({name})"),
+        (None, _) => "the recipient".to_owned(),
+    };
+    match o.outcome {
+        Outcome::RuleCondition => {
+            let code = plan.condition.as_ref().map(|c| c.text()).unwrap_or_default();
+            Cause::new(
+                Why::ConditionNotMet,
+                format!(
+                    "the record does not meet condition_python of the rule {rule} now (without a change, so that kwargs \
+                     hold no old values): {code}"
+                ),
+                format!("compare the record with it, or correct condition_python of the rule {rule}"),
+            )
+        }
+        Outcome::NoPhone => match o.partner {
+            Some(partner) => no_number(
+                partner,
+                Some(o.name.as_str()).filter(|n| !n.is_empty()),
+                &o.reason,
+            ),
+            None => Cause::new(
+                Why::NoNumber,
+                format!("the rule {rule} finds no usable WhatsApp number: {}", o.reason),
+                "correct the number in the record, as 08… or +62…",
+            ),
+        },
+        Outcome::NoRecipient => no_recipient(rule, &o.reason),
+        Outcome::Repeated => {
+            let text = format!(
+                "the rule {rule} would not tell {who} again now: {}; {}",
+                o.reason,
+                policy(plan)
+            );
+            Cause::new(Why::Repeated, text, repeated_remedy(rule, Some(&plan.repeat)))
+        }
+        Outcome::NameMismatch => {
+            let what = match o.held {
+                true => "a message would be held for a person to release",
+                false => "nobody is told",
+            };
+            name_mismatch(rule, &format!("{}; {what}", o.reason))
+        }
+        _ => unusable("rule", rule, &o.reason),
+    }
+}
+
+fn policy(plan: &RulePlan) -> String {
+    format!("its repeat_policy is {}", plan.repeat)
+}
+
+pub(super) fn no_recipient(rule: &str, reason: &str) -> Cause {
+    Cause::new(
+        Why::NoRecipient,
+        format!("the rule {rule} finds nobody: {reason}"),
+        "set the partner in Odoo, add members to the group, or correct recipient_type and what belongs to it in the rule",
+    )
+}
+
+pub(super) fn name_mismatch(rule: &str, reason: &str) -> Cause {
+    Cause::new(
+        Why::NameMismatch,
+        reason,
+        format!(
+            "correct the permit's partner or the applicant's name in Odoo; or set on_name_mismatch of the rule {rule} \
+             (warn, hold, skip)"
+        ),
+    )
+}
+
+/// When somebody who was told is told again.
+pub(super) fn repeated_remedy(rule: &str, repeat: Option<&Repeat>) -> String {
+    let again = match repeat {
+        Some(Repeat::OncePerValue(columns)) => {
+            format!(
+                "nothing, if once is enough: it is told again when {} changes",
+                columns.join(" or ")
+            )
+        }
+        Some(Repeat::Cooldown { minutes }) => {
+            format!("nothing, if that is soon enough: it is told again {minutes} minutes after the last time")
+        }
+        _ => "nothing, if once is enough".to_owned(),
+    };
+    format!("{again}; else change repeat_policy of the rule {rule} (every_event: every time)")
 }
 
 pub(super) fn rule_inactive(code: &str) -> Cause {
@@ -399,25 +515,6 @@ pub(super) fn no_number(partner: i64, name: Option<&str>, reason: &str) -> Cause
         format!("partner {partner}{name} has no usable WhatsApp number: {reason}"),
         "fill in whatsapp_number, mobile or phone of the contact in Odoo, as 08… or +62…",
     )
-}
-
-async fn partner_of(
-    tx: &Transaction<'_>,
-    survey: &Survey,
-    row: &Map<String, Value>,
-) -> Result<Option<i64>, tokio_postgres::Error> {
-    if let Some(partner) = row.get("partner_id").and_then(Value::as_i64) {
-        return Ok(Some(partner));
-    }
-    let permit = row.get("permit_id").and_then(Value::as_i64);
-    let (Some(id), Some(model)) = (permit, survey.configuration.catalog.model("sicantik.permit")) else {
-        return Ok(None);
-    };
-    let found = record::fetch(tx, model, &[id]).await?;
-    Ok(found
-        .get(&id)
-        .and_then(|p| p.get("partner_id"))
-        .and_then(Value::as_i64))
 }
 
 /// A condition as it is written, with the names in it that stand for others.

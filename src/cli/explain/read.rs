@@ -103,12 +103,13 @@ impl Chapter {
     }
 }
 
-/// The story's chapters, oldest first; at most `limit` of the newest.
+/// The story's chapters, oldest first; at most `limit` of the newest. `whole`: with messages that no decision names.
 pub(super) async fn chapters(
     tx: &Transaction<'_>,
     model: &str,
     record: i64,
     message: Option<i64>,
+    whole: bool,
     limit: i64,
 ) -> Result<Vec<Chapter>, tokio_postgres::Error> {
     let mut all: BTreeMap<String, Chapter> = BTreeMap::new();
@@ -158,8 +159,11 @@ pub(super) async fn chapters(
                 events: row.get("events"),
             });
     }
+    // A message or an event leads to its decisions; only a record is asked for everything about it.
+    let all_of = whole.then_some(record);
+    let named: Vec<i64> = message.into_iter().chain(of_message.keys().copied()).collect();
     let mut rows = tx
-        .query(sql::EXPLAIN_MESSAGES.sql, &[&model, &record, &message, &many])
+        .query(sql::EXPLAIN_MESSAGES.sql, &[&model, &all_of, &named, &many])
         .await?;
     rows.reverse();
     for row in &rows {

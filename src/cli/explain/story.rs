@@ -7,11 +7,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::cause::{Cause, Why, add, undelivered};
-use super::now::{looks_for, no_number, rule_inactive, shown, template_missing, unusable};
+use super::now::{
+    looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive, shown,
+    template_missing, unusable,
+};
 use super::read::{Attempt, Chapter, Decision, Message};
 use crate::capture::event::{Change, Operation};
 use crate::evaluate::check::{Survey, Surveyed, flag, text};
-use crate::evaluate::configuration::Trigger;
+use crate::evaluate::definition::{RulePlan, Trigger};
 use crate::evaluate::trigger::{Condition, text as value_text};
 
 /// One sentence of the story.
@@ -184,7 +187,7 @@ impl Teller<'_> {
                 said = trigger;
                 self.fired(decision, story);
             }
-            self.decision(decision, story);
+            self.decision(chapter, decision, story);
         }
     }
 
@@ -225,12 +228,12 @@ impl Teller<'_> {
         });
     }
 
-    fn decision(&self, d: &Decision, story: &mut Story) {
+    fn decision(&self, chapter: &Chapter, d: &Decision, story: &mut Story) {
         let rule = d.rule.as_deref();
         let trigger = d.trigger.as_deref().unwrap_or_default();
         let who = d.partner.map(|p| format!(" for partner {p}")).unwrap_or_default();
         let by = rule.map_or_else(|| format!("trigger {trigger}"), |r| format!("rule {r}"));
-        let condition = self.condition(trigger, rule);
+        let condition = self.condition(trigger, rule, &d.reason);
         let with = match d.outcome.as_str() {
             "trigger_condition" | "rule_condition" => condition.as_ref().map(|c| format!(": {c}")),
             _ => None,
@@ -248,25 +251,30 @@ impl Teller<'_> {
             data: json!({"outcome": d.outcome, "trigger": d.trigger, "rule": d.rule, "partner": d.partner,
                          "message": d.message, "reason": d.reason, "condition": condition}),
         });
-        if let Some(cause) = self.cause(d, &by, condition) {
+        if let Some(cause) = self.cause(chapter, d, &by, condition) {
             add(&mut story.causes, cause);
         }
     }
 
     /// The text of a condition, of the rule or else of the trigger.
-    fn condition(&self, trigger: &str, rule: Option<&str>) -> Option<String> {
+    fn condition(&self, trigger: &str, rule: Option<&str>, reason: &str) -> Option<String> {
         let compiled = self.trigger(trigger)?;
-        let question = match rule {
-            None => compiled.domain.as_ref().ok()?.as_ref(),
-            Some(rule) => {
-                let rule = compiled.rules.iter().find(|r| r.code == rule)?;
-                rule.plan.as_ref().ok()?.domain.as_ref()
-            }
+        let Some(rule) = rule else {
+            return compiled.domain.as_ref().ok()?.as_ref().map(shown);
         };
-        question.map(shown)
+        let plan = self.plan(trigger, rule)?;
+        match (reason.contains("condition_python"), &plan.condition) {
+            (true, Some(code)) => Some(code.text().to_owned()),
+            _ => plan.domain.as_ref().map(shown),
+        }
     }
 
-    fn cause(&self, d: &Decision, by: &str, condition: Option<String>) -> Option<Cause> {
+    fn plan(&self, trigger: &str, rule: &str) -> Option<&RulePlan> {
+        let rule = self.trigger(trigger)?.rules.iter().find(|r| r.code == rule)?;
+        rule.plan.as_ref().ok()
+    }
+
+    fn cause(&self, chapter: &Chapter, d: &Decision, by: &str, condition: Option<String>) -> Option<Cause> {
         let trigger = d.trigger.as_deref().unwrap_or_default();
         let rule = d.rule.as_deref().unwrap_or_default();
         Some(match d.outcome.as_str() {
@@ -309,31 +317,37 @@ impl Teller<'_> {
                 }
             }
             "no_phone" => no_number(d.partner.unwrap_or(0), None, &d.reason),
-            "no_recipient" => Cause::new(
-                Why::NoRecipient,
-                format!("the rule {rule} found nobody: {}", d.reason),
-                "set the partner in Odoo, or add members to the group",
-            ),
+            "no_recipient" => no_recipient(rule, &d.reason),
             "duplicate" => Cause::new(
                 Why::Duplicate,
                 format!("a message was not made twice: {}", d.reason),
                 "",
             ),
-            "repeated" => Cause::new(
-                Why::Repeated,
-                format!("the recipient was told before: {}", d.reason),
-                "see repeat_policy of the rule",
-            ),
+            "repeated" => {
+                let who = d
+                    .partner
+                    .map_or("the recipient".to_owned(), |p| format!("partner {p}"));
+                let plan = self.plan(trigger, rule);
+                let policy = plan.map(|p| format!("; repeat_policy of the rule {rule} is {}", p.repeat));
+                let was = if d.reason.starts_with("told ") {
+                    " was"
+                } else {
+                    ":"
+                };
+                Cause::new(
+                    Why::Repeated,
+                    format!("{who}{was} {}{}", d.reason, policy.unwrap_or_default()),
+                    repeated_remedy(rule, plan.map(|p| &p.repeat)),
+                )
+            }
+            // Once the run is complete there is a message, and no question.
+            "grouped" if told(chapter, d) => return None,
             "grouped" => Cause::new(
                 Why::Grouped,
-                d.reason.clone(),
-                "one message a recipient follows when the run is complete",
+                format!("the {by} keeps it for the others of the run: {}", d.reason),
+                "nothing: the message follows when no event of the run waits any more",
             ),
-            "name_mismatch" => Cause::new(
-                Why::NameMismatch,
-                d.reason.clone(),
-                "correct the partner or the applicant's name in Odoo; see on_name_mismatch of the rule",
-            ),
+            "name_mismatch" => name_mismatch(rule, &d.reason),
             "no_template" => self.missing_template(rule),
             "error" => match self.template_of(rule) {
                 Some(key) if !self.survey.configuration.templates.contains(&key) => {
@@ -634,6 +648,14 @@ impl Teller<'_> {
         };
         add(&mut story.causes, cause);
     }
+}
+
+/// Whether what was put together has become a message.
+fn told(chapter: &Chapter, grouped: &Decision) -> bool {
+    let same =
+        |d: &&Decision| d.rule == grouped.rule && d.partner == grouped.partner && d.event == grouped.event;
+    let mut told = chapter.decisions.iter().filter(same);
+    told.any(|d| d.outcome == "enqueued")
 }
 
 /// `1 try`, `2 tries`.

@@ -545,6 +545,7 @@ mod tests {
         let partner = Model {
             name: "res.partner".into(),
             table: "res_partner".into(),
+            order: Vec::new(),
             fields: partner.into_iter().map(|f| (f.name.clone(), f)).collect(),
         };
         let models = [permit, partner];
