@@ -55,6 +55,8 @@ async fn a_new_installation_is_well_and_shows_aliases_offers_and_other_senders()
         "alias in force: sicantik.permit.status: approved is read as active",
         // C6: permits that a synchronisation brings never change their status.
         "trigger permit_issued (inactive)",
+        "repetition in force: rule notify_permit_approved: every_event (auto)",
+        "repetition in force: rule notify_permit_expiring: once_per_value(expiry_date) (auto)",
         "update sicantik_notify.trigger set active = true where code = 'permit_issued'",
         // E5: whatever sends besides us, with the statement that would switch it off.
         "update public.ir_cron set active = false where id = 7",
@@ -316,4 +318,202 @@ async fn a_bad_rule_is_a_problem_while_the_daemon_runs_and_none_when_it_is_mende
             .await
             .contains(&"warning path_excludes_unset".to_owned())
     );
+}
+
+/// `severity code place` of the findings of one rule, and all their text.
+async fn findings(desk: &Desk, rule: &str) -> (Vec<String>, String) {
+    let arguments = ["check", "--json", "rule", rule];
+    let output = desk.office.command(&arguments).output().await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = report["items"][0]["findings"].as_array().unwrap();
+    let word = |f: &Value, key: &str| f[key].as_str().unwrap_or_default().to_owned();
+    let shown = |f: &Value| format!("{} {} {}", word(f, "severity"), word(f, "code"), word(f, "place"));
+    let texts: Vec<String> = all.iter().map(|f| word(f, "text") + &word(f, "remedy")).collect();
+    (all.iter().map(shown).collect(), texts.join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_is_held_against_the_host_with_a_caret_and_its_aliases_are_named() {
+    let desk = desk().await;
+    rule(
+        &desk,
+        "py",
+        "condition_python, context_preparation_code",
+        "'record.state == ''approved''', 'context = {''status'': record.state}'",
+    )
+    .await;
+    let (found, text) = findings(&desk, "py").await;
+    assert!(found.iter().all(|f| f.starts_with("hint alias ")), "{found:?}");
+    assert!(
+        found.contains(&"hint alias condition_python".to_owned())
+            && found.contains(&"hint alias context_preparation_code".to_owned()),
+        "{found:?}"
+    );
+    assert!(text.contains("state") && text.contains("status"), "{text}");
+    // All that is wrong at once, not only what the compiler meets first.
+    rule(
+        &desk,
+        "bad",
+        "condition_domain, condition_python, context_preparation_code",
+        "'[(''colour'', ''='', 1)]', 'record.colour == 1', 'x = 1'",
+    )
+    .await;
+    let (found, text) = findings(&desk, "bad").await;
+    for wanted in [
+        "error domain condition_domain",
+        "error python condition_python",
+        "error python context_preparation_code",
+    ] {
+        assert_eq!(
+            found.iter().filter(|f| *f == wanted).count(),
+            1,
+            "{wanted}: {found:?}"
+        );
+    }
+    assert!(
+        text.contains("1 | record.colour == 1")
+            && text.contains("^^^^^^")
+            && text.contains("never sets `context`"),
+        "{text}"
+    );
+    rule(&desk, "who", "condition_python", "'recipient.name == ''x'''").await;
+    let (found, text) = findings(&desk, "who").await;
+    assert_eq!(found, ["error python condition_python"]);
+    assert!(text.contains("before its recipients are found"), "{text}");
+    // Read by Python, and not granted.
+    rule(
+        &desk,
+        "rights",
+        "condition_python",
+        "'''x'' in record.partner_id.category_id.mapped(''name'')'",
+    )
+    .await;
+    let (found, text) = findings(&desk, "rights").await;
+    assert!(
+        found.contains(&"error rights ".to_owned()) && text.contains("on public.\"res_partner_category\""),
+        "{found:?} {text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_by_domain_and_by_field_are_checked() {
+    let desk = desk().await;
+    for (code, domain, wanted, part) in [
+        (
+            "r1",
+            "[(''colour'', ''='', 1)]",
+            "error domain recipient_domain",
+            "res.partner has no `colour`",
+        ),
+        (
+            "r2",
+            "[(''id'', ''='', record.id)]",
+            "error domain recipient_domain",
+            "recipient_field",
+        ),
+        (
+            "r3",
+            "[(''city'', ''not in'', [])]",
+            "warning always_met recipient_domain",
+            "city",
+        ),
+        (
+            "r4",
+            "[(''id'', ''='', 10)",
+            "error domain recipient_domain",
+            "1 | [('id'",
+        ),
+    ] {
+        let values = format!("'custom', '{domain}'");
+        rule(&desk, code, "recipient_type, recipient_domain", &values).await;
+        let (found, text) = findings(&desk, code).await;
+        assert_eq!(
+            found.iter().filter(|f| *f == wanted).count(),
+            1,
+            "{domain}: {found:?}"
+        );
+        assert!(text.contains(part), "{domain}: {text}");
+    }
+    rule(
+        &desk,
+        "f1",
+        "recipient_type, recipient_field",
+        "'field', 'owner_id'",
+    )
+    .await;
+    let (found, text) = findings(&desk, "f1").await;
+    assert_eq!(found, ["error settings recipient_field"]);
+    assert!(text.contains("recipient_field owner_id"), "{text}");
+    // Everybody: a problem that nobody has to ask for.
+    let _daemon = desk.quick().await;
+    desk.until(
+        "select count(*) = 1 from sicantik_notify.v_problem where about = 'configuration: rule r3' and severity = 'warning'
+           and summary like 'recipient_domain: %'",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repetition_is_shown_as_it_is_understood() {
+    let desk = desk().await;
+    for (code, columns, values, meant) in [
+        ("p1", "repeat_policy", "'once_per_record'", "once_per_record"),
+        (
+            "p2",
+            "repeat_policy, repeat_field",
+            "'once_per_value', 'state, expiry_date'",
+            "once_per_value(status, expiry_date)",
+        ),
+        (
+            "p3",
+            "repeat_policy, repeat_cooldown",
+            "'cooldown', 60",
+            "cooldown(60 minutes)",
+        ),
+        ("p4", "repeat_policy", "'auto'", "every_event"),
+    ] {
+        rule(&desk, code, columns, values).await;
+        let arguments = ["check", "--json", "rule", code];
+        let output = desk.office.command(&arguments).output().await.unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["items"][0]["repeat_policy"]["meant"], meant);
+    }
+    // A schedule whose condition reads no date but the host's own.
+    desk.sql(
+        "update sicantik_notify.rule set repeat_policy = 'auto' where code = 'notify_document_reminder'",
+    )
+    .await;
+    let (_, text) = check(&desk, &[]).await;
+    assert!(
+        text.contains("repetition in force: rule notify_document_reminder: cooldown(1440 minutes) (auto)"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_cron_that_sends_too_is_a_problem_only_while_rules_are_in_force() {
+    let desk = desk().await;
+    let crons = "select count(*) from sicantik_notify.v_problem where about like 'host cron %' and severity = 'warning'";
+    assert!(desk.number(crons).await > 0);
+    let remedy = "select remedy from sicantik_notify.v_problem where about = 'host cron 7'";
+    let remedy = desk.text(remedy).await.unwrap();
+    assert!(
+        remedy.contains("update public.ir_cron set active = false where id = 7"),
+        "{remedy}"
+    );
+    desk.sql("update sicantik_notify.rule set active = false").await;
+    assert_eq!(desk.number(crons).await, 0);
+    desk.sql(
+        "update sicantik_notify.rule set active = true; update public.ir_cron set active = false where id <> 7",
+    )
+    .await;
+    assert_eq!(desk.number(crons).await, 1);
+    desk.sql("update public.ir_cron set active = false").await;
+    assert_eq!(desk.number(crons).await, 0);
+    // Without the right to look, the list of problems is still there.
+    desk.sql(
+        "update public.ir_cron set active = true; revoke select on public.ir_cron from sicantik_notify_owner",
+    )
+    .await;
+    assert_eq!(desk.number(crons).await, 0);
 }

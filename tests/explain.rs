@@ -83,6 +83,8 @@ async fn the_story_goes_from_the_row_to_the_providers_answer_and_back() {
     assert_eq!(code, 0, "{text}");
     for part in [
         "sicantik.permit,6",
+        "was written in transaction",
+        "status draft → active",
         "the trigger permit_state_change fired: it looks for status going from anything to anything ('state' is read as 'status')",
         "rule notify_permit_approved for partner 15: a message was made: template permit_ready",
         "by the rule notify_permit_approved: to partner 15 (Eka Putri, +6281****888), template permit_ready",
@@ -158,23 +160,27 @@ async fn the_columns_of_the_change_are_told_while_they_are_kept() {
         report["stories"][0]["steps"][0]["data"]["columns"][0]["old"],
         "draft"
     );
-    // Evaluated, and nothing looked for it.
-    desk.sql(
-        "delete from sicantik_notify.event;
-         insert into sicantik_notify.event_history (id, record_id, xact, occurred_at, op, tries, model, changed, old, new)
-         values (7000, 6, '900', now(), 'U', 0, 'sicantik.permit', '{notes}', '{\"notes\": null}', '{\"notes\": \"x\"}')",
-    )
-    .await;
+    // Evaluated when nothing looked for it any more.
+    desk.sql("update sicantik_notify.trigger set state_to = 'expired' where code = 'permit_state_change'")
+        .await;
+    let daemon = desk.quick().await;
+    desk.until("select exists (select from sicantik_notify.event_history)")
+        .await;
+    drop(daemon);
     let found = causes(&desk, &permit(ids::PERMIT_DRAFT)).await;
     assert!(
         found.contains(&("not_a_watched_change".to_owned(), None)),
         "{found:?}"
     );
-    let (code, text) = explain(&desk, &["--event", "7000"]).await;
+    let (code, text) = explain(&desk, &["--event", &event]).await;
     assert_eq!(code, 0, "{text}");
     assert!(
-        text.contains("notes (empty) → x") && text.contains("no trigger fired"),
+        text.contains("status draft → active") && text.contains("no trigger fired"),
         "{text}"
+    );
+    assert!(
+        text.contains("status going from anything to 'expired'"),
+        "what is looked for:\n{text}"
     );
 }
 
@@ -466,4 +472,318 @@ async fn reasons_that_the_guide_does_not_know() {
         text.contains("no change led to it") && text.contains("+6281****890"),
         "{text}"
     );
+}
+
+/// Text and remedy of each cause of that code, those of the stories first.
+async fn said(desk: &Desk, record: &str, code: &str) -> Vec<String> {
+    let report = json(desk, &["--record", record]).await;
+    let stories = report["stories"].as_array().unwrap();
+    let all = stories.iter().flat_map(|s| s["causes"].as_array().unwrap());
+    let all = all.chain(report["causes"].as_array().unwrap());
+    let mine = all.filter(|c| c["code"] == code);
+    mine.map(|c| {
+        format!(
+            "{} | {}",
+            c["text"].as_str().unwrap(),
+            c["remedy"].as_str().unwrap()
+        )
+    })
+    .collect()
+}
+
+/// Forgets all that became of changes, but not who was told.
+async fn forget(desk: &Desk) {
+    desk.sql(
+        "delete from sicantik_notify.decision; delete from sicantik_notify.event_history;
+         delete from sicantik_notify.log; delete from sicantik_notify.queue",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_is_not_told_again_and_explain_says_when_and_by_which_message() {
+    let desk = desk().await;
+    desk.sql("update sicantik_notify.rule set repeat_policy = 'once_per_record' where code = 'notify_permit_approved'")
+        .await;
+    let record = permit(ids::PERMIT_DRAFT);
+    assert!(said(&desk, &record, "repeated").await.is_empty());
+    let _daemon = desk.quick().await;
+    for status in ["active", "draft", "active"] {
+        write(&desk, ids::PERMIT_DRAFT, status).await;
+        desk.drained().await;
+    }
+    decided(&desk, ids::PERMIT_DRAFT, "repeated").await;
+    let message = desk.number("select id from sicantik_notify.log").await;
+    let told = said(&desk, &record, "repeated").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        "partner 15 was told on ",
+        &format!("by message {message}"),
+        "once for each record",
+        "repeat_policy of the rule notify_permit_approved is once_per_record",
+        "change repeat_policy of the rule notify_permit_approved",
+    ] {
+        assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+    // The history is gone; the mark stands.
+    forget(&desk).await;
+    desk.sql("update sicantik_notify.rule set condition_domain = null where code = 'notify_permit_approved'")
+        .await;
+    let told = said(&desk, &record, "repeated").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with(
+            "the rule notify_permit_approved would not tell partner 15 (Eka Putri) again now: told on "
+        ) && told[0].contains(&format!("by message {message}")),
+        "{told:?}"
+    );
+    // A cooldown that is over is no obstacle.
+    desk.sql(
+        "update sicantik_notify.rule set repeat_policy = 'cooldown', repeat_cooldown = 60 where code = 'notify_permit_approved'",
+    )
+    .await;
+    assert!(said(&desk, &record, "repeated").await[0].contains("told again 60 minutes after"));
+    desk.sql("update sicantik_notify.repeat_mark set marked_at = now() - interval '2 hours'")
+        .await;
+    assert!(said(&desk, &record, "repeated").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_name_is_told_before_and_after_the_change() {
+    let desk = desk().await;
+    let record = permit(ids::PERMIT_WRONG_PERSON);
+    let policy = async |policy: &str| {
+        desk.sql(&format!(
+            "update sicantik_notify.rule set on_name_mismatch = '{policy}', condition_domain = null where code = 'notify_permit_approved'"
+        ))
+        .await;
+    };
+    policy("warn").await;
+    assert!(said(&desk, &record, "name_mismatch").await.is_empty());
+    policy("hold").await;
+    let now = said(&desk, &record, "name_mismatch").await;
+    assert!(
+        now[0].starts_with("the applicant is \"Budi\", but the partner is \"Budi Santoso\"")
+            && now[0].contains("would be held for a person"),
+        "{now:?}"
+    );
+    policy("skip").await;
+    let now = said(&desk, &record, "name_mismatch").await;
+    assert!(
+        now[0].contains("nobody is told") && now[0].contains("on_name_mismatch"),
+        "{now:?}"
+    );
+    let daemon = desk.quick().await;
+    write(&desk, ids::PERMIT_WRONG_PERSON, "draft").await;
+    decided(&desk, ids::PERMIT_WRONG_PERSON, "name_mismatch").await;
+    assert_eq!(said(&desk, &record, "name_mismatch").await.len(), 1);
+    drop(daemon);
+    policy("hold").await;
+    let _daemon = desk.quick().await;
+    write(&desk, ids::PERMIT_WRONG_PERSON, "active").await;
+    desk.until("select exists (select from sicantik_notify.queue where state = 'held')")
+        .await;
+    let held = said(&desk, &record, "held").await;
+    assert!(
+        held[0].contains("waits (held)") && held[0].contains("perhaps another person"),
+        "{held:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_record_of_a_run_leads_to_the_one_message_that_tells_of_it() {
+    let desk = desk().await;
+    desk.sql(
+        "update sicantik_notify.rule set active = true where code = 'notify_document_reminder';
+         insert into public.sicantik_document (id, document_number, name, permit_id, state, create_date)
+         select 100 + i, 'DOC/' || i, 'Dokumen', 1, 'pending_signature', now() - interval '3 days' from generate_series(1, 2) i",
+    )
+    .await;
+    desk.office.run(&["hooks", "install"]).await.unwrap();
+    let daemon = desk.quick().await;
+    desk.sql(
+        "insert into sicantik_notify.event (op, record_id, model, target_trigger)
+         select 'F', r, model, id from sicantik_notify.trigger, generate_series(101, 102) r where code = 'document_pending_reminder'",
+    )
+    .await;
+    desk.until("select count(*) >= 2 from sicantik_notify.decision where outcome = 'enqueued'")
+        .await;
+    desk.drained().await;
+    drop(daemon);
+    for document in ["sicantik.document,101", "sicantik.document,102"] {
+        let (code, text) = explain(&desk, &["--record", document]).await;
+        assert_eq!(code, 0, "{text}");
+        for part in [
+            "was put forward for the trigger document_pending_reminder by a schedule, a person or a programme",
+            "put together with others: one message tells of all records of this run",
+            "one message for 2 records of the run",
+            "ended as sent",
+        ] {
+            assert!(text.contains(part), "{document}: {part}:\n{text}");
+        }
+        assert!(!text.contains("why: grouped"), "{text}");
+    }
+    // Before the run is complete.
+    desk.sql("delete from sicantik_notify.decision where outcome = 'enqueued'")
+        .await;
+    let waits = said(&desk, "sicantik.document,102", "grouped").await;
+    assert!(
+        waits[0].contains("the message follows when no event of the run waits"),
+        "{waits:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_and_python_are_asked_of_the_record_as_it_is_now() {
+    let desk = desk().await;
+    desk.sql("update sicantik_notify.rule set condition_domain = null where code = 'notify_permit_approved'")
+        .await;
+    let rule = async |columns: &str| {
+        desk.sql(&format!(
+            "update sicantik_notify.rule set {columns} where code = 'notify_permit_approved'"
+        ))
+        .await;
+        desk.office.run(&["hooks", "install"]).await.unwrap();
+    };
+    let (active, nobody) = (permit(ids::PERMIT_ACTIVE), permit(ids::PERMIT_NO_PARTNER));
+    rule("condition_python = 'len(record.partner_id.name) > 0 and record.permit_number == ''none'''").await;
+    let unmet = said(&desk, &active, "condition_not_met").await;
+    assert!(
+        unmet[0].contains("does not meet condition_python of the rule notify_permit_approved now")
+            && unmet[0].contains("record.permit_number == 'none'"),
+        "{unmet:?}"
+    );
+    let wrong = said(&desk, &nobody, "not_usable").await;
+    assert!(
+        wrong[0].contains("1 | len(record.partner_id.name)") && wrong[0].contains("^^^"),
+        "{wrong:?}"
+    );
+    // Nothing in the way.
+    rule("condition_python = 'record.state == ''approved'''").await;
+    for code in ["condition_not_met", "not_usable", "no_recipient", "no_number"] {
+        assert_eq!(said(&desk, &active, code).await, [""; 0], "{code}");
+    }
+    rule("condition_python = null, context_preparation_code = 'context = {''partner_name'': record.partner_id.name.upper(), ''x'': 1 / 0}'")
+        .await;
+    let wrong = said(&desk, &active, "not_usable").await;
+    assert!(wrong[0].contains("division by zero"), "{wrong:?}");
+    rule("context_preparation_code = null, recipient_type = 'field', recipient_field = 'partner_id'").await;
+    let none = said(&desk, &nobody, "no_recipient").await;
+    assert!(none[0].contains("recipient_field leads to nobody"), "{none:?}");
+    let none = said(&desk, &permit(PERMIT_NO_NUMBER), "no_number").await;
+    assert!(
+        none[0].contains("partner 16 (") && none[0].contains("are empty"),
+        "{none:?}"
+    );
+    rule("recipient_type = 'custom', recipient_domain = '[(''id'', ''='', 16)]'").await;
+    let none = said(&desk, &active, "no_number").await;
+    assert!(none[0].contains("partner 16 ("), "{none:?}");
+    rule("recipient_domain = '[(''id'', ''='', -1)]'").await;
+    let none = said(&desk, &active, "no_recipient").await;
+    assert!(none[0].contains("no partner meets recipient_domain"), "{none:?}");
+    // More than anybody means.
+    desk.sql("update sicantik_notify.setting set value = '1' where key = 'recipient_limit'")
+        .await;
+    rule("recipient_domain = '[(''id'', ''>'', 0)]'").await;
+    let wrong = said(&desk, &active, "not_usable").await;
+    assert!(wrong[0].contains("means more than 1 people"), "{wrong:?}");
+    // What the daemon may not read.
+    desk.sql(
+        "revoke select on public.sicantik_permit from sicantik_notifyd;
+         grant select (id) on public.sicantik_permit to sicantik_notifyd",
+    )
+    .await;
+    let right = said(&desk, &active, "right_missing").await;
+    assert!(
+        right[0].contains("\"status\"") && right[0].contains("grant select ("),
+        "{right:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_reads_through_indexes_however_much_there_is() {
+    use sicantik_notifyd::db::statements as sql;
+    let desk = desk().await;
+    desk.sql(
+        "insert into sicantik_notify.decision (outcome, event_id, xact, model, record_id, message_id, reason)
+         select 'enqueued', i, i::text::xid8, 'sicantik.permit', i, case when i % 2 = 0 then i end, 'x' from generate_series(1, 30000) i;
+         insert into sicantik_notify.log (id, state, rule_code, event_id, model, record_id, phone, template_key, context, tries,
+                                          possible_duplicate, created_at)
+         select i, 'sent', 'r', i, 'sicantik.permit', i, '+62', 't', '{}', 0, false, now() from generate_series(1, 30000) i;
+         insert into sicantik_notify.event_history (id, record_id, xact, occurred_at, op, tries, model)
+         select i, i, i::text::xid8, now(), 'U', 0, 'sicantik.permit' from generate_series(1, 30000) i;
+         insert into sicantik_notify.attempt (message_id, claim_token, instance_id, provider_id, provider_type, template_key)
+         select i, 1, 1, 1, 'meta', 't' from generate_series(1, 30000) i;
+         insert into sicantik_notify.event_set_aside (model, record_id, events, tries, error, next_try_at)
+         select 'sicantik.permit', i, '[]', 1, 'x', now() from generate_series(1, 30000) i;
+         analyze sicantik_notify.decision; analyze sicantik_notify.log; analyze sicantik_notify.event_history;
+         analyze sicantik_notify.attempt; analyze sicantik_notify.event_set_aside",
+    )
+    .await;
+    // Partitions that have rows.
+    let grown = desk
+        .text(
+            "select string_agg(distinct x.part::regclass::text, ' ')
+             from (select tableoid as part from sicantik_notify.decision union all select tableoid from sicantik_notify.log
+                   union all select tableoid from sicantik_notify.event_history union all select tableoid from sicantik_notify.attempt
+                   union all select tableoid from sicantik_notify.event_set_aside) x",
+        )
+        .await
+        .unwrap()
+        .replace("sicantik_notify.", "");
+    assert_eq!(grown.split(' ').count(), 5, "{grown}");
+    let (model, record) = ("'sicantik.permit'", "77");
+    for (statement, parameters, whole) in [
+        (sql::EXPLAIN_LOCATE, vec!["null", record], "event_set_aside"),
+        (sql::EXPLAIN_LOCATE, vec![record, "null"], "event_set_aside"),
+        (sql::EXPLAIN_EVENTS, vec![model, record, "1000"], ""),
+        (sql::EXPLAIN_DECISIONS, vec![model, record, "1000"], ""),
+        (sql::EXPLAIN_SET_ASIDE, vec![model, record], ""),
+        (
+            sql::EXPLAIN_MESSAGES,
+            vec![model, record, "'{70,71}'", "1000"],
+            "",
+        ),
+        (
+            sql::EXPLAIN_MESSAGES,
+            vec![model, "null", "'{70,71}'", "1000"],
+            "",
+        ),
+        (sql::EXPLAIN_ATTEMPTS, vec!["'{70,71}'"], ""),
+    ] {
+        let types = vec!["unknown"; parameters.len()].join(", ");
+        let plan = format!(
+            "set plan_cache_mode = force_generic_plan; prepare p ({types}) as {};
+             explain (costs off) execute p ({}); deallocate p",
+            statement.sql,
+            parameters.join(", ")
+        );
+        let rows = desk.admin.simple_query(&plan).await.unwrap();
+        let plan: Vec<String> = rows
+            .iter()
+            .filter_map(|m| match m {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            })
+            .collect();
+        let scanned: Vec<&str> = grown
+            .split(' ')
+            .filter(|table| *table != whole)
+            .filter(|table| {
+                plan.iter()
+                    .any(|line| line.contains(&format!("Seq Scan on {table} ")))
+            })
+            .collect();
+        assert!(
+            scanned.is_empty(),
+            "{} {parameters:?} reads {scanned:?}:\n{}",
+            statement.name,
+            plan.join("\n")
+        );
+        assert!(
+            plan.iter().any(|line| line.contains("Index")),
+            "{}",
+            plan.join("\n")
+        );
+    }
 }

@@ -463,6 +463,8 @@ const WRITTEN: &[(&str, &str)] = &[
     ("recipient_domain", "domain"),
     ("condition_python", "python"),
     ("context_preparation_code", "python"),
+    ("recipient_field", "settings"),
+    ("repeat_field", "settings"),
 ];
 
 /// What the compiler refuses, unless the look at that column has said it already, and better.
@@ -470,7 +472,8 @@ fn unsaid(refused: String, findings: &[Finding]) -> Option<Finding> {
     if refused.is_empty() {
         return None;
     }
-    let column = refused.split_once(':').map_or("", |(place, _)| place);
+    // `condition_domain: …`, `recipient_field owner_id: …`
+    let column = refused.split([':', ' ']).next().unwrap_or_default();
     let written = WRITTEN.iter().find(|(place, _)| *place == column);
     let said = |f: &Finding| f.severity == Severity::Error && f.place == written.map(|w| w.0);
     if written.is_some() && findings.iter().any(said) {

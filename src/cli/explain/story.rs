@@ -77,7 +77,7 @@ impl Teller<'_> {
         let (first, again): (Vec<&Change>, Vec<&Change>) = chapter
             .changes
             .iter()
-            .partition(|c| c.target_trigger.is_none() && c.target_rule.is_none());
+            .partition(|c| (c.target_trigger.is_none() && c.target_rule.is_none()) || put_forward(c));
         if chapter.changes.is_empty() {
             let in_xact = chapter
                 .xact
@@ -117,7 +117,11 @@ impl Teller<'_> {
                 let did = match step.operation {
                     Operation::Insert => "was created",
                     Operation::Update => "was written",
-                    Operation::Fired => "was put forward by a person or programme",
+                    Operation::Fired => "was put forward",
+                };
+                let by = match step.operation {
+                    Operation::Fired => self.put_forward(change),
+                    _ => String::new(),
                 };
                 let what = match told.is_empty() {
                     true => String::new(),
@@ -126,7 +130,7 @@ impl Teller<'_> {
                 story.steps.push(Step {
                     at: Some(change.at),
                     kind: "change",
-                    text: format!("{name} {did} in transaction {} (event {}){what}", change.xact, step.id),
+                    text: format!("{name} {did}{by} in transaction {} (event {}){what}", change.xact, step.id),
                     data: json!({"event": step.id, "transaction": change.xact, "operation": did, "columns": columns}),
                 });
             }
@@ -161,6 +165,21 @@ impl Teller<'_> {
             };
             add(&mut story.causes, cause);
         }
+    }
+
+    /// By whom, and for what.
+    fn put_forward(&self, change: &Change) -> String {
+        let wanted = change.target_trigger.map(|id| id.0);
+        let is = |t: &&Surveyed| wanted.is_some() && t.facts.get("id").and_then(Value::as_i64) == wanted;
+        let trigger = self.survey.triggers.iter().find(is);
+        let trigger = trigger.map(|t| format!(" for the trigger {}", t.code()));
+        let rule = change.target_rule.and_then(|r| self.rule_code(r.0));
+        let rule = rule.map(|r| format!(", the rule {r},"));
+        format!(
+            "{}{} by a schedule, a person or a programme",
+            trigger.unwrap_or_default(),
+            rule.unwrap_or_default()
+        )
     }
 
     fn rule_code(&self, id: i64) -> Option<String> {
@@ -648,6 +667,11 @@ impl Teller<'_> {
         };
         add(&mut story.causes, cause);
     }
+}
+
+/// Whether it is a schedule's or a person's, and no change that was taken up again for the trigger that failed.
+fn put_forward(change: &Change) -> bool {
+    change.tries == 0 && change.steps.iter().any(|s| s.operation == Operation::Fired)
 }
 
 /// Whether what was put together has become a message.
