@@ -76,6 +76,29 @@ def _sn_iso(moment, sep='T', timespec='auto'):
     return text
 
 
+def _sn_bounded(value):
+    boxes, values, size = [value], 0, 0
+    while boxes:
+        box = boxes.pop()
+        if isinstance(box, dict):
+            box = list(box.keys()) + list(box.values())
+        elif not isinstance(box, (list, tuple, set)):
+            continue
+        values = values + len(box)
+        if values > 40000:
+            raise MemoryError('too many values')
+        for part in box:
+            if isinstance(part, (list, tuple, set, dict)):
+                boxes.append(part)
+            elif isinstance(part, (str, bytes)):
+                size = size + len(part)
+            elif isinstance(part, int) and not -10 ** 30 < part < 10 ** 30:
+                size = size + 100000
+        if size > 1000000:
+            raise MemoryError('too much text')
+    return value
+
+
 def sum(items, start=0):
     total = start
     for item in items:

@@ -23,6 +23,7 @@ pub struct Clock {
 /// The value of an expression.
 pub type Answer = Result<MontyObject, Failure>;
 
+const OPEN: &str = "_sn_bounded((\n";
 const STACK: usize = 64 * 1024 * 1024;
 pub(in crate::lang) const PRELUDE: &str = include_str!("prelude.py");
 pub(in crate::lang) const DELTAS: &str = include_str!("relativedelta.py");
@@ -63,12 +64,13 @@ fn evaluate(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) 
         ""
     };
     let prelude = format!("{PRELUDE}{deltas}{percent}");
-    // The value of the last statement is the value of the run.
-    let code = format!("{prelude}(\n{}\n)", program.code);
+    // The value of the last statement is the value of the run. It leaves the sandbox as a copy in which nothing is
+    // shared, so its size is taken while the limits hold.
+    let code = format!("{prelude}{OPEN}{}\n))", program.code);
     let place = Place {
         program,
         code: &code,
-        offset: prelude.len() + 2,
+        offset: prelude.len() + OPEN.len(),
         duration: MAX_DURATION,
     };
     let (mut inputs, mut values): (Vec<String>, Vec<MontyObject>) = names.into_iter().unzip();
