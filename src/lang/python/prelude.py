@@ -40,6 +40,10 @@ def _sn_divide(a, b, whole=False):
     return a // b if whole else a / b
 
 
+def _sn_floor(a, b):
+    return _sn_divide(a, b, True)
+
+
 def _sn_ordinal(day):
     return (date(day.year, day.month, day.day) - date(1, 1, 1)).days + 1
 
@@ -122,3 +126,28 @@ _sn_latest, _sn_earliest = datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(
 _sn_last_day, _sn_first_day = date(9999, 12, 31), date(1, 1, 1)
 unicode = str
 xrange = range
+
+
+_sn_wide = 2 ** 20000
+
+
+def _sn_multiply(a, b):
+    if isinstance(a, int) and isinstance(b, int) and not (-_sn_wide < a < _sn_wide and -_sn_wide < b < _sn_wide):
+        raise MemoryError('a number is too large')
+    return _sn_mul(a, b)
+
+
+def _sn_power(a, b):
+    if isinstance(a, int) and isinstance(b, int) and b > 1 and (a > 1 or a < -1):
+        size, bits = abs(a), 1
+        while bits < 40000 and size >= 2 ** bits:
+            bits = bits * 2
+        if bits * b > 80000:
+            raise MemoryError('a number is too large')
+    return a ** b
+
+
+def _sn_shifted(a, b):
+    if isinstance(a, int) and isinstance(b, int) and b > 80000:
+        raise MemoryError('a number is too large')
+    return a << b
