@@ -156,7 +156,7 @@ fn path(catalog: &Catalog, model: &Model, wishes: &[usize]) -> String {
             None => break,
         }
     }
-    if wishes[0] % 23 == 0 {
+    if wishes[0].is_multiple_of(23) {
         steps.push(format!("{MARK}\" or 1=1 --"));
     }
     steps.join(".")

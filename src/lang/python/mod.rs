@@ -19,7 +19,7 @@ pub use guard::{Form, Program};
 pub use records::INPUTS;
 pub use sandbox::{Answer, Clock, run};
 pub(in crate::lang) use sandbox::{
-    DELTAS, PERCENT, PRELUDE, Place, datetime, measure_memory, refusal, step, today,
+    DELTAS, NATURAL, PERCENT, PRELUDE, Place, datetime, measure_memory, refusal, step, today,
 };
 pub(crate) use sandbox::{naive, on_own_stack};
 

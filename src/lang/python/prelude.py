@@ -40,6 +40,10 @@ def _sn_divide(a, b, whole=False):
     return a // b if whole else a / b
 
 
+def _sn_floor(a, b):
+    return _sn_divide(a, b, True)
+
+
 def _sn_ordinal(day):
     return (date(day.year, day.month, day.day) - date(1, 1, 1)).days + 1
 
@@ -76,6 +80,29 @@ def _sn_iso(moment, sep='T', timespec='auto'):
     return text
 
 
+def _sn_bounded(value):
+    boxes, values, size = [value], 0, 0
+    while boxes:
+        box = boxes.pop()
+        if isinstance(box, dict):
+            box = list(box.keys()) + list(box.values())
+        elif not isinstance(box, (list, tuple, set)):
+            continue
+        values = values + len(box)
+        if values > 40000:
+            raise MemoryError('too many values')
+        for part in box:
+            if isinstance(part, (list, tuple, set, dict)):
+                boxes.append(part)
+            elif isinstance(part, (str, bytes)):
+                size = size + len(part)
+            elif isinstance(part, int) and not -10 ** 30 < part < 10 ** 30:
+                size = size + 100000
+        if size > 1000000:
+            raise MemoryError('too much text')
+    return value
+
+
 def sum(items, start=0):
     total = start
     for item in items:
@@ -99,3 +126,28 @@ _sn_latest, _sn_earliest = datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(
 _sn_last_day, _sn_first_day = date(9999, 12, 31), date(1, 1, 1)
 unicode = str
 xrange = range
+
+
+_sn_wide = 2 ** 20000
+
+
+def _sn_multiply(a, b):
+    if isinstance(a, int) and isinstance(b, int) and not (-_sn_wide < a < _sn_wide and -_sn_wide < b < _sn_wide):
+        raise MemoryError('a number is too large')
+    return _sn_mul(a, b)
+
+
+def _sn_power(a, b):
+    if isinstance(a, int) and isinstance(b, int) and b > 1 and (a > 1 or a < -1):
+        size, bits = abs(a), 1
+        while bits < 40000 and size >= 2 ** bits:
+            bits = bits * 2
+        if bits * b > 80000:
+            raise MemoryError('a number is too large')
+    return a ** b
+
+
+def _sn_shifted(a, b):
+    if isinstance(a, int) and isinstance(b, int) and b > 80000:
+        raise MemoryError('a number is too large')
+    return a << b

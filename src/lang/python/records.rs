@@ -8,7 +8,9 @@
 //! ```
 
 use ruff_python_ast::visitor::Visitor;
-use ruff_python_ast::{CmpOp, Comprehension, Expr, ExprCall, ExprSlice, ExprSubscript, Stmt, UnaryOp};
+use ruff_python_ast::{
+    CmpOp, Comprehension, Expr, ExprCall, ExprSlice, ExprSubscript, Stmt, StmtAugAssign, UnaryOp,
+};
 use ruff_text_size::Ranged;
 
 use super::guard::{Guard, bytes, operator};
@@ -68,7 +70,6 @@ impl Guard<'_> {
         match stmt {
             Stmt::Expr(_)
             | Stmt::Assign(_)
-            | Stmt::AugAssign(_)
             | Stmt::AnnAssign(_)
             | Stmt::Pass(_)
             | Stmt::Break(_)
@@ -77,6 +78,7 @@ impl Guard<'_> {
             | Stmt::Raise(_)
             | Stmt::Delete(_)
             | Stmt::Try(_) => false,
+            Stmt::AugAssign(change) => self.changed(change),
             Stmt::If(branch) => {
                 self.truth(&branch.test);
                 self.visit_body(&branch.body);
@@ -181,6 +183,25 @@ impl Guard<'_> {
             Expr::Call(call) => return self.call(call),
             _ => return false,
         }
+        true
+    }
+
+    /// `x += y` as `x = x + y`, where the sum is not the sandbox's own.
+    fn changed(&mut self, change: &StmtAugAssign) -> bool {
+        let Some((sign, name)) = self.operation(change.op) else {
+            return false;
+        };
+        let target = bytes(change.target.range());
+        let gap = target.end..change.value.range().start().to_usize();
+        let Some(at) = operator(self.text, gap, sign.as_bytes()[0]) else {
+            return false;
+        };
+        self.visit_expr(&change.target);
+        let text = self.text.get(target).unwrap_or_default();
+        self.edit(at, at + sign.len() + 1, &format!("= {name}{text}, ("));
+        self.visit_expr(&change.value);
+        let end = bytes(change.value.range()).end;
+        self.edit(end, end, "))");
         true
     }
 
@@ -296,7 +317,9 @@ impl Guard<'_> {
             }
             Expr::Attribute(method) => {
                 let Some((_, twin)) = METHODS.iter().find(|(known, _)| *known == method.attr.as_str()) else {
-                    return false;
+                    self.visit_expr(&call.func);
+                    self.crossing(call);
+                    return true;
                 };
                 let value_end = method.value.range().end().to_usize();
                 let name = bytes(method.attr.range());
@@ -317,6 +340,21 @@ impl Guard<'_> {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Arguments that may leave the sandbox are measured first: a list that holds another one a hundred times over is small
+    /// inside, and endless when it is written out.
+    fn crossing(&mut self, call: &ExprCall) {
+        let keywords = call.arguments.keywords.iter().map(|k| &k.value);
+        for argument in call.arguments.args.iter().chain(keywords) {
+            match argument {
+                Expr::Starred(all) => self.wrapped("_sn_bounded(", &all.value),
+                Expr::StringLiteral(_) | Expr::NumberLiteral(_) | Expr::BooleanLiteral(_) => {
+                    self.visit_expr(argument)
+                }
+                other => self.wrapped("_sn_bounded(", other),
+            }
         }
     }
 

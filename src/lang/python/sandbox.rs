@@ -23,8 +23,13 @@ pub struct Clock {
 /// The value of an expression.
 pub type Answer = Result<MontyObject, Failure>;
 
+/// Longest message of an error, in characters: code may raise texts of any length.
+const MAX_MESSAGE: usize = 500;
+const OPEN: &str = "_sn_bounded((\n";
 const STACK: usize = 64 * 1024 * 1024;
 pub(in crate::lang) const PRELUDE: &str = include_str!("prelude.py");
+/// Arithmetic where no `relativedelta` is in play.
+pub(in crate::lang) const NATURAL: &str = include_str!("natural.py");
 pub(in crate::lang) const DELTAS: &str = include_str!("relativedelta.py");
 pub(in crate::lang) const PERCENT: &str = include_str!("percent.py");
 
@@ -56,19 +61,20 @@ pub fn run(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) -
 }
 
 fn evaluate(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) -> Answer {
-    let deltas = if program.deltas { DELTAS } else { "" };
+    let deltas = if program.deltas { DELTAS } else { NATURAL };
     let percent = if program.code.contains("_sn_percent") {
         PERCENT
     } else {
         ""
     };
     let prelude = format!("{PRELUDE}{deltas}{percent}");
-    // The value of the last statement is the value of the run.
-    let code = format!("{prelude}(\n{}\n)", program.code);
+    // The value of the last statement is the value of the run. It leaves the sandbox as a copy in which nothing is
+    // shared, so its size is taken while the limits hold.
+    let code = format!("{prelude}{OPEN}{}\n))", program.code);
     let place = Place {
         program,
         code: &code,
-        offset: prelude.len() + 2,
+        offset: prelude.len() + OPEN.len(),
         duration: MAX_DURATION,
     };
     let (mut inputs, mut values): (Vec<String>, Vec<MontyObject>) = names.into_iter().unzip();
@@ -242,6 +248,7 @@ impl Place<'_> {
             (_, Some(message)) => message.replace("_sn_", ""),
             (kind, None) => kind.to_string(),
         };
+        let message: String = message.chars().take(MAX_MESSAGE).collect();
         let failure = Failure::new(kind, range, message);
         match error.exc_type() {
             ExcType::NameError => failure.hint(

@@ -18,13 +18,12 @@ pub(crate) use infer::display_column;
 pub use infer::{Reads, Scope};
 
 use super::python::{
-    self, Clock, DELTAS, Failure, FailureKind, Form, PERCENT, PRELUDE, Place, Program, measure_memory,
-    on_own_stack, parse, rewrite,
+    self, Clock, DELTAS, Failure, FailureKind, Form, NATURAL, PERCENT, PRELUDE, Place, Program,
+    measure_memory, on_own_stack, parse, rewrite,
 };
 use infer::infer;
 
 const RECORDS: &str = include_str!("records.py");
-const NATURAL: &str = include_str!("natural.py");
 /// Functions of the prelude that the host answers.
 const HOST: &[&str] = &["_sn_model", "_sn_records", "_sn_read", "_sn_order"];
 
@@ -98,7 +97,7 @@ impl Snippet {
         let mut code = format!("{PRELUDE}{arithmetic}{percent}{RECORDS}");
         // The value of the last statement is the value of the run.
         let (before, after) = match form {
-            Form::Context => ("", "\ncontext\n"),
+            Form::Context => ("", "\n_sn_bounded(context)\n"),
             _ => ("_sn_bool(\n", "\n)"),
         };
         code.push_str(before);

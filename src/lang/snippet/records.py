@@ -32,7 +32,7 @@ def _sn_str(x=''):
 
 def _sn_item(x, key):
     if hasattr(x, '_sn_env'):
-        return _sn_model(key)
+        return _sn_model(_sn_bounded(key))
     if not hasattr(x, '_sn_record'):
         return x[key]
     if isinstance(key, str):

@@ -24,7 +24,7 @@ fn what_is_rewritten() {
         ("[timedelta for timedelta in x]", "[timedelta for timedelta in x]"),
         (
             "timedelta(1) // timedelta(2) / 3",
-            "_sn_divide(_sn_divide(_sn_timedelta(1) , _sn_timedelta(2), True) , 3)",
+            "_sn_divide(_sn_floor(_sn_timedelta(1) , _sn_timedelta(2)) , 3)",
         ),
         ("7 // 2", "7 // 2"),
         ("a . isocalendar()[1]", "_sn_week(a )[1]"),
@@ -42,7 +42,7 @@ fn what_is_rewritten() {
         ),
         (
             "((a) + # +\n (b)) * relativedelta()",
-            "_sn_mul((_sn_add((a) , # +\n (b))) , relativedelta())",
+            "_sn_multiply((_sn_add((a) , # +\n (b))) , relativedelta())",
         ),
         (
             "(a - relativedelta()).to_utc().x",
