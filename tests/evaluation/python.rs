@@ -195,3 +195,98 @@ async fn p12_a_missing_right_names_the_remedy_and_nothing_else_suffers() {
     );
     assert!(decided[1].starts_with("plain enqueued"), "{decided:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p12_hostile_code_is_ended_and_the_daemon_goes_on() {
+    let office = Office::open(
+        Path::new(env!("CARGO_BIN_EXE_sicantik-notifyd")),
+        &Plan::default(),
+    )
+    .await
+    .unwrap();
+    let admin = office.admin().await.unwrap();
+    for (code, text) in [
+        ("endless", "while True:\n    pass\ncontext = {}"),
+        (
+            "hoard",
+            "x = []\nwhile True:\n    x.append('a' * 500000)\ncontext = {}",
+        ),
+        ("deep", "def f(n):\n    return f(n + 1)\nf(0)\ncontext = {}"),
+        (
+            "wide",
+            "x = [0]\nfor n in range(9):\n    x = [x] * 100\ncontext = {'a': x}",
+        ),
+        (
+            "many",
+            "for n in range(10 ** 6):\n    env['res.partner'].search_count([('id', '=', n)])\ncontext = {}",
+        ),
+        (
+            "sql",
+            "context['a'] = env['res.partner'].search([('name', '=', \"'; drop table res_partner; --\")]).ids",
+        ),
+    ] {
+        admin
+            .execute(
+                "insert into sicantik_notify.rule (code, name, trigger, template_key, sequence, context_preparation_code)
+                 values ($1, $1, 'permit_state_change', 'permit_ready', 1, $2)",
+                &[&code, &text],
+            )
+            .await
+            .unwrap();
+    }
+    admin
+        .batch_execute("update sicantik_notify.rule set active = true where code = 'notify_permit_approved'")
+        .await
+        .unwrap();
+    office.run(&["hooks", "install"]).await.unwrap();
+    let daemon = office
+        .daemon("[python]\nhost_calls = 5\ntime_ms = 1000\n")
+        .await
+        .unwrap();
+    office
+        .until(
+            &admin,
+            "select exists (select from sicantik_notify.capture_publication)",
+        )
+        .await
+        .unwrap();
+    admin
+        .execute(
+            "update sicantik_permit set status = 'active' where id = $1",
+            &[&ids::PERMIT_DRAFT],
+        )
+        .await
+        .unwrap();
+    // The healthy rule, and the one whose text is only a text.
+    office
+        .gateway
+        .wait_for_accepted(2, Duration::from_secs(40))
+        .await
+        .unwrap();
+    for (code, said) in [
+        ("endless", "longer than 1s"),
+        ("hoard", "limit error"),
+        ("deep", "recursion"),
+        ("wide", "too large"),
+        ("many", "more than 5 times"),
+    ] {
+        let decided = format!(
+            "select exists (select from sicantik_notify.v_decision where rule = '{code}' and outcome = 'error' and reason like '%{said}%')"
+        );
+        if let Err(error) = office.until(&admin, &decided).await {
+            let why = admin
+                .query("select rule, reason from sicantik_notify.v_decision", &[])
+                .await
+                .unwrap();
+            let why: Vec<String> = why
+                .iter()
+                .map(|r| format!("{:?}", (r.get::<_, Option<String>>(0), r.get::<_, String>(1))))
+                .collect();
+            panic!("{code}: {error}\n{}\n{}", why.join("\n"), daemon.log());
+        }
+    }
+    office
+        .until(&admin, "select count(*) > 20 from res_partner")
+        .await
+        .unwrap();
+}

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
-use super::world::{MAX_FOUND, Need, Search, World, order_by};
+use super::calls::{MAX_FOUND, Search, order_by};
+use super::world::{Need, World};
 use crate::host::catalog::{Field, FieldType, Model};
 use crate::host::record::quote;
 use crate::lang::domain::Param;

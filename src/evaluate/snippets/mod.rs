@@ -2,7 +2,10 @@
 //! something of the host; what they lack is read together; so the number of statements depends on how deep the code looks,
 //! not on how many records there are.
 
+mod calls;
 mod fetch;
+mod fields;
+mod objects;
 mod values;
 mod world;
 
@@ -17,7 +20,8 @@ use crate::host::catalog::Model;
 use crate::lang::domain::DomainError;
 use crate::lang::python::{Clock, Failure, FailureKind, on_own_stack};
 use crate::lang::snippet::{Ask, Limits, Snippet, Step};
-use world::{Image, Need, Objects};
+use objects::Objects;
+use world::{Image, Need};
 
 pub use world::World;
 
