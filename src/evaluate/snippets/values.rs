@@ -1,14 +1,14 @@
 //! Values of the host as snippets see them (Odoo shows an empty text as False, an empty number as 0), and what they compute
 //! as values of placeholders.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike};
+use chrono::{NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 use monty_types::{MontyDate, MontyDateTime, MontyObject};
 use serde_json::{Map, Value};
 
 use crate::host::catalog::{Field, FieldType};
 use crate::lang::domain::plain;
-use crate::lang::python::naive;
+use crate::lang::python::{self, naive};
 
 /// A column's value in a language and for a company.
 pub(super) fn seen(field: &Field, value: Option<&Value>, lang: &str, company: i64) -> MontyObject {
@@ -49,27 +49,13 @@ fn number(value: &Value) -> Option<f64> {
 
 fn date(value: &Value) -> Option<MontyDate> {
     let day = NaiveDate::parse_from_str(value.as_str()?.get(..10)?, "%Y-%m-%d").ok()?;
-    Some(MontyDate {
-        year: day.year(),
-        month: day.month() as u8,
-        day: day.day() as u8,
-    })
+    Some(python::date(&day.into()))
 }
 
 fn datetime(value: &Value) -> Option<MontyDateTime> {
     let text = value.as_str()?.replacen(' ', "T", 1);
     let at = NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-    Some(MontyDateTime {
-        year: at.year(),
-        month: at.month() as u8,
-        day: at.day() as u8,
-        hour: at.hour() as u8,
-        minute: at.minute() as u8,
-        second: at.second() as u8,
-        microsecond: (at.nanosecond() / 1000).min(999_999),
-        offset_seconds: None,
-        timezone_name: None,
-    })
+    Some(python::datetime(&at))
 }
 
 /// The context that a code computed, as the values of placeholders: dates as dd-mm-yyyy (SICANTIK guide §4.2), moments in

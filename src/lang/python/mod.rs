@@ -19,9 +19,9 @@ pub use guard::{Form, Program};
 pub use records::INPUTS;
 pub use sandbox::{Answer, Clock, run};
 pub(in crate::lang) use sandbox::{
-    DELTAS, NATURAL, PERCENT, PRELUDE, Place, datetime, measure_memory, refusal, step, today,
+    DELTAS, NATURAL, PERCENT, PRELUDE, Place, measure_memory, refusal, step, today,
 };
-pub(crate) use sandbox::{naive, on_own_stack};
+pub(crate) use sandbox::{date, datetime, naive, on_own_stack};
 
 use std::time::Duration;
 

@@ -157,7 +157,7 @@ pub(in crate::lang) fn refusal(message: &str) -> MontyException {
     MontyException::new(ExcType::TypeError, Some(message.to_owned()))
 }
 
-pub(super) fn date(at: &NaiveDateTime) -> MontyDate {
+pub(crate) fn date(at: &NaiveDateTime) -> MontyDate {
     MontyDate {
         year: at.year(),
         month: at.month() as u8,
@@ -169,7 +169,7 @@ pub(in crate::lang) fn today(clock: &Clock) -> MontyObject {
     MontyObject::Date(date(&clock.now.with_timezone(&clock.tz).naive_local()))
 }
 
-pub(in crate::lang) fn datetime(at: &NaiveDateTime) -> MontyDateTime {
+pub(crate) fn datetime(at: &NaiveDateTime) -> MontyDateTime {
     MontyDateTime {
         year: at.year(),
         month: at.month() as u8,
