@@ -18,6 +18,9 @@ grant select, insert, update, delete on sicantik_notify.event_set_aside, sicanti
 grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
+    sicantik_notify.storm_count to sicantik_notifyd;
+grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
@@ -31,7 +34,7 @@ grant insert, update, delete on sicantik_notify.provider_secret to sicantik_noti
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider,
-    sicantik_notify.v_capture, sicantik_notify.v_problem to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -53,3 +56,17 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;
+
+-- Queue and delivery: what the daemon's statements call, and what operators call.
+grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
+    sicantik_notify.window_opens(text, text, timestamptz), sicantik_notify.storm_admit(bigint, integer),
+    sicantik_notify.batch_take(bigint, text, integer), sicantik_notify.blacklisted(text[]),
+    sicantik_notify.retire_partitions(timestamptz) to sicantik_notifyd;
+grant execute on function sicantik_notify.rate_period(text), sicantik_notify.window_opens(text, text, timestamptz)
+    to sicantik_notify_viewer;
+grant execute on function sicantik_notify.normal_phone_part(text), sicantik_notify.normal_phone(text),
+    sicantik_notify.blacklist_add(text, text, text), sicantik_notify.blacklist_remove(text)
+    to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_notify.queue_retry(bigint),
+    sicantik_notify.queue_cancel(bigint), sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz),
+    sicantik_notify.rule_release(text, bigint), sicantik_notify.rule_discard(text) to sicantik_notify_operator;

@@ -1,15 +1,26 @@
 -- Records attempts that are about to go on the wire, for claims that still hold and whose rule is still active. A message
--- that is not returned must not be sent. queue.on_wire is written in the same statement: a takeover that runs at the same
+-- that is not returned must not be sent. The last look before the wire: blacklists (ours and the host's) and quiet hours, as they
+-- are at this instant. queue.on_wire is written in the same statement: a takeover that runs at the same
 -- time waits for this row or skips it, and then sees on_wire, whatever its snapshot shows of attempt.
 -- $1 instance, $2 message ids, $3 claim tokens, $4 provider ids, $5 provider types, $6 template keys
-with held as (
+with barred as materialized (
+    select b.phone
+    from sicantik_notify.blacklisted(array(select q.phone from sicantik_notify.queue q where q.id = any ($2::bigint[]))) b
+), open as materialized (
+    select r.id as rule_id, r.respect_blacklist, sicantik_notify.window_opens(r.send_window, t.timezone, n.now) > n.now as closed
+    from sicantik_notify.rule r
+    left join sicantik_notify.trigger t on t.code = r.trigger
+    cross join lateral (select sicantik_notify.clock() as now) n
+    where r.id = any (array(select q.rule_id from sicantik_notify.queue q where q.id = any ($2::bigint[])))
+), held as (
     update sicantik_notify.queue q
     set on_wire = w.provider_id
     from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
          as w (message_id, token, provider_id, provider_type, template_key),
-         sicantik_notify.rule r
+         sicantik_notify.rule r, open o
     where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
-      and r.id = q.rule_id and r.active
+      and r.id = q.rule_id and r.active and o.rule_id = r.id and (not o.closed or q.urgent)
+      and (not o.respect_blacklist or q.phone <> all (array(select b.phone from barred b)))
     returning q.id, q.claim_token, w.provider_id, w.provider_type, w.template_key
 )
 insert into sicantik_notify.attempt (message_id, claim_token, instance_id, provider_id, provider_type, template_key)

@@ -13,7 +13,17 @@ where s.next_try_at is null
 union all
 select 'warning', q.created_at, 'message ' || q.id, 'held: ' || coalesce(q.last_error, ''), 'release or cancel it'
 from sicantik_notify.queue q
-where q.state = 'held'
+where q.state = 'held' and q.waiting_for is distinct from 'storm_guard'
+union all
+select 'alarm', h.since, 'storm of rule ' || r.code,
+       h.messages || ' messages are held: the rule enqueued more than storm_limit (' || coalesce(r.storm_limit::text, 'none now')
+       || ') in ten minutes',
+       format('look at v_queue, then select sicantik_notify.rule_release(%L [, how many]) or sicantik_notify.rule_discard(%L)', r.code, r.code)
+from (select q.rule_id, count(*) as messages, min(q.created_at) as since
+      from sicantik_notify.queue q
+      where q.state = 'held' and q.waiting_for = 'storm_guard'
+      group by q.rule_id) h
+join sicantik_notify.rule r on r.id = h.rule_id
 union all
 select 'alarm', h.last_error_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
        'see the error; messages wait and burn no retries'
@@ -34,7 +44,7 @@ where w.since < sicantik_notify.clock() - interval '1 minute'
   and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
 union all
 select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log or decision',
-       'call sicantik_notify.ensure_partitions() and move them'
+       'the daemon moves them within the hour; if they stay: select sicantik_notify.ensure_partitions(), and read its error'
 where exists (select from sicantik_notify.attempt_default) or exists (select from sicantik_notify.log_default)
    or exists (select from sicantik_notify.decision_default);
 comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';

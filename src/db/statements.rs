@@ -23,6 +23,7 @@ macro_rules! statements {
 }
 
 statements! {
+    ADMIT = "admit",
     ATTEMPT_BEGIN = "attempt_begin",
     ATTEMPT_FINISH = "attempt_finish",
     ATTEMPT_ORPHANS = "attempt_orphans",
@@ -46,11 +47,13 @@ statements! {
     PROVIDER_FAILED = "provider_failed",
     PROVIDER_OK = "provider_ok",
     PROVIDERS = "providers",
+    RATE_ORPHANS = "rate_orphans",
     RECOVER = "recover",
     RETRY_PROVIDER = "retry_provider",
     RULES = "rules",
     SETTLE_DONE = "settle_done",
     SETTLE_LATER = "settle_later",
+    SKIP_LISTED = "skip_listed",
     STATUS = "status",
     TEMPLATES = "templates",
     TRIGGERS = "triggers",

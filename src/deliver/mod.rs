@@ -28,9 +28,10 @@ use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
-use crate::queue::claim::{Claimed, claim, hand_back, park, promote, retry_provider};
+use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
 use crate::queue::recover::{forget_dead_instances, recover};
+use crate::queue::retention::keep_partitions;
 use crate::queue::settle::Settlement;
 use directory::Directory;
 use health::Health;
@@ -42,6 +43,9 @@ pub const GRACE: Duration = Duration::from_secs(7);
 const GIVE_BACK: Duration = Duration::from_millis(1500);
 /// How often what became due is looked for, and what dead instances left.
 const HOUSEKEEPING: Duration = Duration::from_millis(1000);
+
+/// How often partitions are made ahead and dropped.
+const PARTITIONS: Duration = Duration::from_secs(3600);
 
 /// How long after a change of the configuration messages are looked for that were parked or enqueued under the old one:
 /// longer than any evaluation or claim that saw it.
@@ -86,6 +90,7 @@ struct Work {
     directory: Directory,
     health: Health,
     kept_house: Option<Instant>,
+    kept_partitions: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
 }
@@ -103,6 +108,7 @@ impl Deliverer {
             directory: Directory::default(),
             health: Health::default(),
             kept_house: None,
+            kept_partitions: None,
             configuration: None,
             changed: Instant::now(),
         };
@@ -190,6 +196,22 @@ impl Deliverer {
             park(&client).await?;
         }
         promote(&client).await?;
+        admit(&client).await?;
+        if work.kept_partitions.is_none_or(|at| at.elapsed() >= PARTITIONS) {
+            work.kept_partitions = Some(Instant::now());
+            match keep_partitions(&client).await {
+                Ok(kept) if kept.dropped.is_empty() => {}
+                Ok(kept) => tracing::info!(
+                    "Dropped what is older than log_retention_days: {}.",
+                    kept.dropped.join(", ")
+                ),
+                // A lock stood in the way, or rights are missing: what waits is in v_problem, and no message waits for it.
+                Err(error) => tracing::warn!(
+                    error = %crate::db::describe(&error),
+                    "Partitions could not be kept; trying again in an hour."
+                ),
+            }
+        }
         Ok(())
     }
 
@@ -283,8 +305,9 @@ impl Deliverer {
         self.give_back(&refused).await
     }
 
-    /// Messages whose attempt was not recorded: back if they are still ours (their rule was switched off, or their lease
-    /// ended and nobody took them); otherwise they are left to their new owner.
+    /// Messages whose attempt was not recorded: ended where their number is on a blacklist; back if they are still ours (their
+    /// rule was switched off or has its quiet hours, or their lease ended and nobody took them); otherwise they are left to
+    /// their new owner.
     async fn give_back(&self, refused: &[Prepared]) -> Result<(), DeliverError> {
         if refused.is_empty() {
             return Ok(());
@@ -294,12 +317,22 @@ impl Deliverer {
             .map(|p| (p.claimed.id, p.claimed.held.token()))
             .collect();
         let client = self.database.get().await?;
+        let skipped = skip_listed(&client, &ids).await?;
+        for id in &skipped {
+            tracing::info!(
+                QUEUE_ID = id.0,
+                "Message {id} was skipped: its number is on a blacklist."
+            );
+        }
+        let left = ids.len() - skipped.len();
+        if left == 0 {
+            return Ok(());
+        }
         let given = hand_back(&client, &ids).await?;
         tracing::warn!(
-            messages = refused.len(),
-            "{} messages were not sent: {given} went back, the others were taken over meanwhile and are left to their new \
-             owner.",
-            refused.len()
+            messages = left,
+            "{left} messages were not sent: {given} went back, the others were taken over meanwhile and are left to their \
+             new owner."
         );
         Ok(())
     }

@@ -163,6 +163,39 @@ pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_po
     Ok(promoted)
 }
 
+/// Gives room to what waits for the rate limit of its rule, as far as there is room. Returns how many.
+///
+/// # Errors
+/// The server's.
+pub async fn admit(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
+    let orphans = client.prepare_cached(sql::RATE_ORPHANS.sql).await?;
+    client.execute(&orphans, &[]).await?;
+    let statement = client.prepare_cached(sql::ADMIT.sql).await?;
+    let mut admitted = 0;
+    for _ in 0..10 {
+        let now = client.execute(&statement, &[&PROMOTE_BATCH]).await?;
+        admitted += now;
+        if now < PROMOTE_BATCH as u64 {
+            break;
+        }
+    }
+    Ok(admitted)
+}
+
+/// Ends messages that an attempt was refused for, and whose number is on a blacklist. Returns their ids.
+///
+/// # Errors
+/// The server's.
+pub async fn skip_listed(
+    client: &deadpool_postgres::Client,
+    messages: &[(MessageId, ClaimToken)],
+) -> Result<Vec<MessageId>, tokio_postgres::Error> {
+    let ids: Vec<i64> = messages.iter().map(|m| m.0.0).collect();
+    let tokens: Vec<i64> = messages.iter().map(|m| m.1.0).collect();
+    let rows = client.query(sql::SKIP_LISTED.sql, &[&ids, &tokens]).await?;
+    Ok(rows.iter().map(|r| MessageId(r.get(0))).collect())
+}
+
 /// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment.
 ///
 /// # Errors
