@@ -225,7 +225,7 @@ begin
         raise exception 'there is no rule %', p_code using errcode = 'P0002', hint = 'see sicantik_notify.v_rule';
     end if;
     -- Straight behind the limit, not through the claim's index.
-    with some as materialized (
+    with meant as materialized (
         select q.id from sicantik_notify.queue q
         where q.rule_id = rule.id and q.state = 'held' and q.waiting_for = 'storm_guard'
         order by q.id
@@ -235,7 +235,7 @@ begin
     update sicantik_notify.queue q
     set state = 'pending', last_error = null,
         waiting_for = case when q.scheduled_at <= sicantik_notify.clock() and rule.rate_limit_enabled then 'rate_limit' end
-    where q.id = any (array(select s.id from some s));
+    where q.id = any (array(select m.id from meant m));
     get diagnostics moved = row_count;
     return moved;
 end
