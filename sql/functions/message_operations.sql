@@ -39,7 +39,8 @@ begin
     if state not in ('pending', 'held') then
         raise exception 'message % is % and cannot be processed now', p_id,
             case state when 'processing' then 'being sent' else state end
-            using errcode = '55000', hint = case when state in ('failed', 'skipped', 'cancelled') then 'queue_retry repeats a finished message' end;
+            using errcode = '55000', hint = case when state in ('failed', 'skipped', 'cancelled') then 'queue_retry repeats it as a new message'
+                                               else 'see sicantik_notify.v_queue' end;
     end if;
     select r.* into strict rule
     from sicantik_notify.queue q join sicantik_notify.rule r on r.id = q.rule_id where q.id = p_id;

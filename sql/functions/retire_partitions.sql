@@ -28,8 +28,9 @@ begin
         join pg_class c on c.oid = i.inhrelid
         join pg_class p on p.oid = i.inhparent
         where p.relnamespace = 'sicantik_notify'::regnamespace and c.relnamespace = p.relnamespace
-          and p.relname in ('attempt', 'log', 'decision') and c.relname ~ ('^' || p.relname || '_[0-9]{4}_[0-9]{2}$')
-          and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= limit_at
+          and p.relname in ('attempt', 'log', 'decision')
+          and case when c.relname ~ ('^' || p.relname || '_[0-9]{4}_[0-9]{2}$')
+                   then to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= limit_at end
         order by c.relname
     loop
         if part.parent = 'attempt' then
