@@ -18,8 +18,8 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $rate_room$
-    select case when exists (select from sicantik_notify.queue q
-                             where q.rule_id = r.id and q.state = 'pending' and q.waiting_for = 'rate_limit') then 0
+    select case when (select true from sicantik_notify.queue q
+                      where q.rule_id = r.id and q.state = 'pending' and q.waiting_for = 'rate_limit' limit 1) then 0
                 else greatest(0, r.rate_limit_count - coalesce(s.used, 0)
                     + (select count(*) from sicantik_notify.rate_usage u
                        where u.rule_id = r.id and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period))

@@ -6,11 +6,14 @@ with concerned as materialized (
     select s.rule_id
     from sicantik_notify.rate_state s
     join sicantik_notify.rule r on r.id = s.rule_id
-    where exists (select from sicantik_notify.queue q
-                  where q.rule_id = s.rule_id and q.state = 'pending' and q.waiting_for = 'rate_limit')
-       or exists (select from sicantik_notify.rate_usage u
-                  where u.rule_id = s.rule_id
-                    and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period))
+    -- Not exists: that may be planned as one look at all that waits, instead of a probe for each rule.
+    where (select true from sicantik_notify.queue q
+           where q.rule_id = s.rule_id and q.state = 'pending' and q.waiting_for = 'rate_limit'
+           limit 1)
+       or (select true from sicantik_notify.rate_usage u
+           where u.rule_id = s.rule_id
+             and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period)
+           limit 1)
 ), counting as materialized (
     select s.rule_id, s.used, s.reserved_at
     from sicantik_notify.rate_state s
@@ -59,4 +62,5 @@ with concerned as materialized (
 )
 update sicantik_notify.queue q
 set ready = true, waiting_for = null
-where q.id = any (array(select a.id from admitted a)) and q.state = 'pending' and q.waiting_for = 'rate_limit'
+-- By id alone: they are locked, and a further condition may tempt the planner into reading all that waits.
+where q.id = any (array(select a.id from admitted a))

@@ -118,7 +118,7 @@ with permit as materialized (
 ), blocked as (
     update sicantik_notify.queue q
     set ready = false, waiting_for = 'rate_limit'
-    where q.id = any (array(select o.id from over o)) and q.state = 'pending' and q.ready
+    where q.id = any (array(select o.id from over o))
 )
 update sicantik_notify.queue q
 set state = 'processing', ready = false, claim_token = nextval('sicantik_notify.claim_token_seq'), claimed_by = $2::bigint,

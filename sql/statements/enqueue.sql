@@ -10,9 +10,11 @@ with incoming as materialized (
                 $14::timestamptz[])
          with ordinality
          as m (event_id, xact, model, record_id, partner_id, partner_name, phone, context, changed_at, place)
-    where not exists (select from sicantik_notify.queue q
-                      where q.xact = m.xact::xid8 and q.record_id = m.record_id and q.rule_id = $1::bigint and q.phone = m.phone
-                        and q.model = m.model)
+    -- Not exists: a probe of queue_source_idx for each, whatever the statistics say.
+    where (select true from sicantik_notify.queue q
+           where q.xact = m.xact::xid8 and q.record_id = m.record_id and q.rule_id = $1::bigint and q.phone = m.phone
+             and q.model = m.model
+           limit 1) is null
 ), admitted as materialized (
     select case when $16::boolean then n.messages else sicantik_notify.storm_admit($1::bigint, n.messages) end as messages
     from (select count(*)::integer as messages from incoming) n
