@@ -30,7 +30,7 @@ create index queue_not_due_idx on sicantik_notify.queue (scheduled_at)
 -- Messages over their rule's limit, in the order in which they get room.
 create index queue_rate_idx on sicantik_notify.queue (rule_id, urgent desc, priority desc, scheduled_at, id)
     where state = 'pending' and waiting_for = 'rate_limit';
-create index queue_rule_ready_idx on sicantik_notify.queue (rule_id) where state = 'pending' and ready;
+create index queue_rule_ready_idx on sicantik_notify.queue (rule_id, scheduled_at) where state = 'pending' and ready;
 create index queue_held_idx on sicantik_notify.queue (rule_id, waiting_for, id) where state = 'held';
 create unique index queue_retry_of_idx on sicantik_notify.queue (retry_of) where retry_of is not null;
 create index log_retry_of_idx on sicantik_notify.log (retry_of) where retry_of is not null;

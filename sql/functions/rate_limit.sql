@@ -19,13 +19,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $rate_room$
     select case when (select true from sicantik_notify.queue q
-                      where q.rule_id = r.id and q.state = 'pending' and q.waiting_for = 'rate_limit' limit 1) then 0
+                      where q.rule_id = r.id and q.state = 'pending' and q.waiting_for = 'rate_limit'
+                      order by q.urgent desc, q.priority desc, q.scheduled_at, q.id limit 1) then 0
                 else greatest(0, r.rate_limit_count - coalesce(s.used, 0)
                     + (select count(*) from sicantik_notify.rate_usage u
                        where u.rule_id = r.id and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period))
                     - (select count(*)
                        from (select from sicantik_notify.queue q where q.rule_id = r.id and q.state = 'pending' and q.ready
-                             limit r.rate_limit_count) x))
+                             order by q.scheduled_at limit r.rate_limit_count) x))
            end
     from sicantik_notify.rule r
     left join sicantik_notify.rate_state s on s.rule_id = r.id

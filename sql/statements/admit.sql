@@ -6,13 +6,16 @@ with concerned as materialized (
     select s.rule_id
     from sicantik_notify.rate_state s
     join sicantik_notify.rule r on r.id = s.rule_id
-    -- Not exists: that may be planned as one look at all that waits, instead of a probe for each rule.
+    -- Not exists, and in the order of the index: otherwise it may be planned as a look at all that waits, instead of a
+    -- probe for each rule.
     where (select true from sicantik_notify.queue q
            where q.rule_id = s.rule_id and q.state = 'pending' and q.waiting_for = 'rate_limit'
+           order by q.urgent desc, q.priority desc, q.scheduled_at, q.id
            limit 1)
        or (select true from sicantik_notify.rate_usage u
            where u.rule_id = s.rule_id
              and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period)
+           order by u.ended_at
            limit 1)
 ), counting as materialized (
     select s.rule_id, s.used, s.reserved_at
@@ -40,6 +43,7 @@ with concerned as materialized (
                 else greatest(0, c.most - c.used + e.n
                      - (select count(*)
                         from (select from sicantik_notify.queue q where q.rule_id = c.rule_id and q.state = 'pending' and q.ready
+                              order by q.scheduled_at
                               limit c.most) x))
            end as room
     from clocked c

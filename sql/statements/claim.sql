@@ -112,6 +112,7 @@ with permit as materialized (
         select q.id
         from sicantik_notify.queue q
         where q.rule_id = f.rule_id and q.state = 'pending' and q.ready and q.id <> all (array(select a.id from allowed a))
+        order by q.scheduled_at
         limit 1000
         for update of q skip locked
     ) w
