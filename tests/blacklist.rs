@@ -37,12 +37,19 @@ async fn p6_a_blacklisted_number_gets_nothing_in_eight_notations() {
             match list {
                 "ours" => {
                     assert_eq!(
-                        desk.text(&format!("select sicantik_notify.blacklist_add('{notation}', 'asked us to')")).await.as_deref(),
+                        desk.text(&format!(
+                            "select sicantik_notify.blacklist_add('{notation}', 'asked us to')"
+                        ))
+                        .await
+                        .as_deref(),
                         Some(NUMBER)
                     );
                 }
                 _ => {
-                    desk.sql(&format!("insert into phone_blacklist (number, active) values ('{notation}', true)")).await;
+                    desk.sql(&format!(
+                        "insert into phone_blacklist (number, active) values ('{notation}', true)"
+                    ))
+                    .await;
                 }
             }
             let id = desk.message(NUMBER).await;
@@ -53,8 +60,16 @@ async fn p6_a_blacklisted_number_gets_nothing_in_eight_notations() {
             .await;
             skipped += 1;
             match list {
-                "ours" => desk.sql(&format!("select sicantik_notify.blacklist_remove('{notation}')")).await,
-                _ => desk.sql(&format!("delete from phone_blacklist where number = '{notation}'")).await,
+                "ours" => {
+                    desk.sql(&format!("select sicantik_notify.blacklist_remove('{notation}')"))
+                        .await
+                }
+                _ => {
+                    desk.sql(&format!(
+                        "delete from phone_blacklist where number = '{notation}'"
+                    ))
+                    .await
+                }
             }
         }
     }
@@ -66,13 +81,26 @@ async fn p6_a_blacklisted_number_gets_nothing_in_eight_notations() {
         .await
         .unwrap();
     assert_eq!(
-        (row.get::<_, &str>(0), row.get::<_, bool>(1), row.get::<_, &str>(2), row.get::<_, &str>(3), row.get::<_, i64>(4), row.get::<_, bool>(5)),
+        (
+            row.get::<_, &str>(0),
+            row.get::<_, bool>(1),
+            row.get::<_, &str>(2),
+            row.get::<_, &str>(3),
+            row.get::<_, i64>(4),
+            row.get::<_, bool>(5)
+        ),
         (NUMBER, false, "asked us to", "operator", 8, true)
     );
     // No attempt was made, and taken off both lists it hears from us again.
-    assert_eq!(desk.number("select count(*) from sicantik_notify.attempt").await, 0);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.attempt").await,
+        0
+    );
     // An inactive row of Odoo's list is no row.
-    desk.sql(&format!("insert into phone_blacklist (number, active) values ('{NUMBER}', false)")).await;
+    desk.sql(&format!(
+        "insert into phone_blacklist (number, active) values ('{NUMBER}', false)"
+    ))
+    .await;
     desk.message(NUMBER).await;
     desk.accepted(1).await;
     // A rule that says so sends all the same.
@@ -95,10 +123,17 @@ async fn a_number_that_is_listed_after_the_claim_gets_nothing() {
     desk.message(FREE).await;
     hold.arrived().await;
     let late = desk.message(NUMBER).await;
-    desk.until(&format!("select state = 'processing' from sicantik_notify.queue where id = {late}")).await;
-    desk.sql("insert into phone_blacklist (number, active) values ('0812 3456 7890', true)").await;
+    desk.until(&format!(
+        "select state = 'processing' from sicantik_notify.queue where id = {late}"
+    ))
+    .await;
+    desk.sql("insert into phone_blacklist (number, active) values ('0812 3456 7890', true)")
+        .await;
     hold.release();
-    desk.until(&format!("select state = 'skipped' from sicantik_notify.log where id = {late}")).await;
+    desk.until(&format!(
+        "select state = 'skipped' from sicantik_notify.log where id = {late}"
+    ))
+    .await;
     desk.drained().await;
     assert_eq!(desk.office.gateway.count(), 1);
 }
@@ -107,15 +142,23 @@ async fn a_number_that_is_listed_after_the_claim_gets_nothing() {
 async fn where_odoos_list_cannot_be_read_nothing_is_sent() {
     let desk = desk().await;
     desk.only("Fonnte").await;
-    desk.sql("revoke select on phone_blacklist from sicantik_notify_owner").await;
+    desk.sql("revoke select on phone_blacklist from sicantik_notify_owner")
+        .await;
     let daemon = desk.quick().await;
     let id = desk.message(NUMBER).await;
     while !daemon.log().contains("phone_blacklist") {
         tokio::task::yield_now().await;
     }
     assert_eq!(desk.office.gateway.count(), 0);
-    assert_eq!(desk.number(&format!("select count(*) from sicantik_notify.queue where id = {id}")).await, 1);
-    desk.sql("grant select on phone_blacklist to sicantik_notify_owner").await;
+    assert_eq!(
+        desk.number(&format!(
+            "select count(*) from sicantik_notify.queue where id = {id}"
+        ))
+        .await,
+        1
+    );
+    desk.sql("grant select on phone_blacklist to sicantik_notify_owner")
+        .await;
     desk.accepted(1).await;
     desk.drained().await;
     // And where the host has no such module, nobody is on it.
@@ -133,17 +176,20 @@ fn texts() -> impl Strategy<Value = String> {
                                        "\u{a0}", "\u{202a}", "\u{200b}", "\u{2011}", "\u{2009}", "٣", "★", "+1", "+44", "@", "_", "#"])
             .prop_map(str::to_owned),
     ];
-    let mobile = prop::sample::select(vec!["0", "62", "+62", "0062", "", "+62 (0) ", "620"]).prop_flat_map(|prefix| {
-        ("8[1-35-9][0-9]{6,11}", prop::collection::vec(0_usize..12, 0..4)).prop_map(move |(digits, cuts)| {
-            let mut text = digits;
-            for cut in cuts {
-                if cut < text.len() {
-                    text.insert(cut, ['-', ' ', '.', '/'][cut % 4]);
-                }
-            }
-            format!("{prefix}{text}")
-        })
-    });
+    let mobile =
+        prop::sample::select(vec!["0", "62", "+62", "0062", "", "+62 (0) ", "620"]).prop_flat_map(|prefix| {
+            ("8[1-35-9][0-9]{6,11}", prop::collection::vec(0_usize..12, 0..4)).prop_map(
+                move |(digits, cuts)| {
+                    let mut text = digits;
+                    for cut in cuts {
+                        if cut < text.len() {
+                            text.insert(cut, ['-', ' ', '.', '/'][cut % 4]);
+                        }
+                    }
+                    format!("{prefix}{text}")
+                },
+            )
+        });
     prop_oneof![
         3 => prop::collection::vec(noise, 1..9).prop_map(|p| p.concat()),
         3 => mobile.clone(),
@@ -161,7 +207,14 @@ async fn sql_reads_numbers_as_the_daemon_does_or_not_at_all() {
         .filter(|text| !text.contains('\0'))
         .collect();
     cases.extend(NOTATIONS.map(str::to_owned));
-    for foreign in ["+1 650-253-0000", "001 650 253 0000", "+60123456789", "+6581234567", "+82 10-1234-5678", "+61 412 345 678"] {
+    for foreign in [
+        "+1 650-253-0000",
+        "001 650 253 0000",
+        "+60123456789",
+        "+6581234567",
+        "+82 10-1234-5678",
+        "+61 412 345 678",
+    ] {
         cases.push(foreign.to_owned());
     }
     let rows = desk
@@ -184,7 +237,10 @@ async fn sql_reads_numbers_as_the_daemon_does_or_not_at_all() {
             }
             // Other scripts, and what may or may not belong to a foreign number.
             (Some(phone), None) => {
-                assert!(!phone.is_indonesian() || !text.chars().all(known), "{text:?}: SQL finds nothing");
+                assert!(
+                    !phone.is_indonesian() || !text.chars().all(known),
+                    "{text:?}: SQL finds nothing"
+                );
                 unread += 1;
             }
             // Only numbering plans of other countries are unknown to SQL.
@@ -192,13 +248,24 @@ async fn sql_reads_numbers_as_the_daemon_does_or_not_at_all() {
             (None, None) => {}
         }
     }
-    assert!(same > 4000 && unread < same / 20, "{same} the same, {unread} not read");
+    assert!(
+        same > 4000 && unread < same / 20,
+        "{same} the same, {unread} not read"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_number_is_refused() {
     let desk = desk().await;
-    for wrong in ["", "tidak ada", "021 5550123", "0812345", "+44 (0) 7911 123456", "+626281234567890", "00812345678901"] {
+    for wrong in [
+        "",
+        "tidak ada",
+        "021 5550123",
+        "0812345",
+        "+44 (0) 7911 123456",
+        "+626281234567890",
+        "00812345678901",
+    ] {
         let error = desk
             .admin
             .query("select sicantik_notify.blacklist_add($1)", &[&wrong])
@@ -211,5 +278,8 @@ async fn what_is_no_number_is_refused() {
         .query("select sicantik_notify.blacklist_remove('0812 9999 0000')", &[])
         .await
         .unwrap_err();
-    assert!(sicantik_notifyd::db::describe(&error).contains("not on the blacklist"), "{error:?}");
+    assert!(
+        sicantik_notifyd::db::describe(&error).contains("not on the blacklist"),
+        "{error:?}"
+    );
 }

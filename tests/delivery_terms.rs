@@ -5,16 +5,17 @@
 mod desk;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Client;
 use desk::{Desk, approve, citizens, desk};
 use sicantik_notifyd::db::ids::{EventId, PartnerId, RecordId, RuleId, TriggerId};
 use sicantik_notifyd::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from};
 use sicantik_notifyd::testkit::office::RUNTIME;
+use tokio_postgres::Client;
 
 const RULE: &str = "notify_permit_approved";
 
 fn message(number: i64) -> NewMessage {
-    let values = serde_json::json!({"partner_name": "B", "permit_number": "1", "permit_type": "S", "status": "A"});
+    let values =
+        serde_json::json!({"partner_name": "B", "permit_number": "1", "permit_type": "S", "status": "A"});
     NewMessage {
         event: EventId(number),
         xact: number.to_string(),
@@ -53,7 +54,10 @@ async fn enqueue(client: &mut Client, intake: Intake<'_>, first: i64, count: i64
 
 async fn clock(client: &Client, offset: &str) {
     client
-        .execute("select set_config('sicantik_notify.clock_offset', $1, false)", &[&offset])
+        .execute(
+            "select set_config('sicantik_notify.clock_offset', $1, false)",
+            &[&offset],
+        )
         .await
         .unwrap();
 }
@@ -76,18 +80,24 @@ async fn minutes(desk: &Desk) -> Vec<(i64, i64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_rule_fills_its_slots_one_after_the_other() {
     let desk = desk().await;
-    desk.sql("update sicantik_notify.rule set schedule_type = 'batch', batch_size = 5, batch_interval = 2").await;
+    desk.sql("update sicantik_notify.rule set schedule_type = 'batch', batch_size = 5, batch_interval = 2")
+        .await;
     let mut client = desk.office.connect_as(RUNTIME).await.unwrap();
     let rolling = Intake::default();
     // 3 now, then 9 more: 2 fill the first slot, the others take the next ones.
     assert_eq!(enqueue(&mut client, rolling, 1, 3).await, 3);
     assert_eq!(enqueue(&mut client, rolling, 4, 9).await, 9);
-    assert_eq!(desk.number("select count(*) from sicantik_notify.queue where ready").await, 5);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.queue where ready")
+            .await,
+        5
+    );
     // What waits already takes no place twice.
     assert_eq!(enqueue(&mut client, rolling, 4, 9).await, 0);
     assert_eq!(enqueue(&mut client, rolling, 13, 4).await, 4);
     assert_eq!(minutes(&desk).await, [(0, 5), (2, 5), (4, 5), (6, 1)]);
-    desk.until("select count(*) = 11 from sicantik_notify.v_queue where waiting_for like 'batch slot at %'").await;
+    desk.until("select count(*) = 11 from sicantik_notify.v_queue where waiting_for like 'batch slot at %'")
+        .await;
     // Another run has slots of its own.
     desk.sql("delete from sicantik_notify.queue").await;
     let run = Intake {
@@ -102,7 +112,8 @@ async fn a_batch_rule_fills_its_slots_one_after_the_other() {
     assert_eq!(enqueue(&mut client, rolling, 40, 6).await, 6);
     assert_eq!(minutes(&desk).await, [(0, 5), (2, 1)]);
     // Two evaluators at once do not share a place.
-    desk.sql("delete from sicantik_notify.queue; delete from sicantik_notify.batch_series").await;
+    desk.sql("delete from sicantik_notify.queue; delete from sicantik_notify.batch_series")
+        .await;
     clock(&client, "0 s").await;
     let mut other = desk.office.connect_as(RUNTIME).await.unwrap();
     tokio::join!(
@@ -117,31 +128,136 @@ async fn a_window_opens_when_the_wall_clock_says() {
     let desk = desk().await;
     let opens = [
         // Inside, before, after, at the ends; 2026-03-02 is a Monday.
-        ("08:00-17:00", "Asia/Jakarta", "2026-03-02 09:00+07", "2026-03-02 09:00+07"),
-        ("08:00-17:00", "Asia/Jakarta", "2026-03-02 07:59:59+07", "2026-03-02 08:00+07"),
-        ("08:00-17:00", "Asia/Jakarta", "2026-03-02 17:00+07", "2026-03-03 08:00+07"),
-        ("08:00-17:00", "Asia/Jayapura", "2026-03-02 07:30+07", "2026-03-02 07:30+07"),
+        (
+            "08:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-02 09:00+07",
+            "2026-03-02 09:00+07",
+        ),
+        (
+            "08:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-02 07:59:59+07",
+            "2026-03-02 08:00+07",
+        ),
+        (
+            "08:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-02 17:00+07",
+            "2026-03-03 08:00+07",
+        ),
+        (
+            "08:00-17:00",
+            "Asia/Jayapura",
+            "2026-03-02 07:30+07",
+            "2026-03-02 07:30+07",
+        ),
         // Days, and over a weekend, in both languages.
-        ("Mon-Fri 08:00-17:00", "Asia/Jakarta", "2026-03-06 17:30+07", "2026-03-09 08:00+07"),
-        ("Sen-Jum 08:00-17:00", "Asia/Jakarta", "2026-03-06 17:30+07", "2026-03-09 08:00+07"),
-        ("Mon-Fri 08:00-17:00, Sat 09:00-12:00", "Asia/Jakarta", "2026-03-06 17:30+07", "2026-03-07 09:00+07"),
-        ("Sun 10:00-11:00", "Asia/Jakarta", "2026-03-02 09:00+07", "2026-03-08 10:00+07"),
-        ("sat-mon 10:00-11:00", "Asia/Jakarta", "2026-03-03 09:00+07", "2026-03-07 10:00+07"),
+        (
+            "Mon-Fri 08:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-06 17:30+07",
+            "2026-03-09 08:00+07",
+        ),
+        (
+            "Sen-Jum 08:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-06 17:30+07",
+            "2026-03-09 08:00+07",
+        ),
+        (
+            "Mon-Fri 08:00-17:00, Sat 09:00-12:00",
+            "Asia/Jakarta",
+            "2026-03-06 17:30+07",
+            "2026-03-07 09:00+07",
+        ),
+        (
+            "Sun 10:00-11:00",
+            "Asia/Jakarta",
+            "2026-03-02 09:00+07",
+            "2026-03-08 10:00+07",
+        ),
+        (
+            "sat-mon 10:00-11:00",
+            "Asia/Jakarta",
+            "2026-03-03 09:00+07",
+            "2026-03-07 10:00+07",
+        ),
         // Over midnight: the night of a Friday reaches into Saturday.
-        ("20:00-06:00", "Asia/Jakarta", "2026-03-02 05:00+07", "2026-03-02 05:00+07"),
-        ("20:00-06:00", "Asia/Jakarta", "2026-03-02 06:00+07", "2026-03-02 20:00+07"),
-        ("Fri 20:00-06:00", "Asia/Jakarta", "2026-03-07 05:59+07", "2026-03-07 05:59+07"),
-        ("Fri 20:00-06:00", "Asia/Jakarta", "2026-03-07 06:00+07", "2026-03-13 20:00+07"),
-        ("00:00-24:00", "Asia/Jakarta", "2026-03-02 23:59:59+07", "2026-03-02 23:59:59+07"),
-        ("08:00-12:00,13:00-17:00", "Asia/Jakarta", "2026-03-02 12:00+07", "2026-03-02 13:00+07"),
+        (
+            "20:00-06:00",
+            "Asia/Jakarta",
+            "2026-03-02 05:00+07",
+            "2026-03-02 05:00+07",
+        ),
+        (
+            "20:00-06:00",
+            "Asia/Jakarta",
+            "2026-03-02 06:00+07",
+            "2026-03-02 20:00+07",
+        ),
+        (
+            "Fri 20:00-06:00",
+            "Asia/Jakarta",
+            "2026-03-07 05:59+07",
+            "2026-03-07 05:59+07",
+        ),
+        (
+            "Fri 20:00-06:00",
+            "Asia/Jakarta",
+            "2026-03-07 06:00+07",
+            "2026-03-13 20:00+07",
+        ),
+        (
+            "00:00-24:00",
+            "Asia/Jakarta",
+            "2026-03-02 23:59:59+07",
+            "2026-03-02 23:59:59+07",
+        ),
+        (
+            "08:00-12:00,13:00-17:00",
+            "Asia/Jakarta",
+            "2026-03-02 12:00+07",
+            "2026-03-02 13:00+07",
+        ),
         // Summer time in Berlin: 02:30 does not exist on 29 March, and comes twice on 25 October.
-        ("08:00-17:00", "Europe/Berlin", "2026-03-28 18:00+01", "2026-03-29 08:00+02"),
-        ("02:30-05:00", "Europe/Berlin", "2026-03-29 00:00+01", "2026-03-29 03:30+02"),
-        ("08:00-17:00", "Europe/Berlin", "2026-10-24 18:00+02", "2026-10-25 08:00+01"),
-        ("01:00-02:30", "Europe/Berlin", "2026-10-25 02:15+02", "2026-10-25 02:15+02"),
-        ("23:00-04:00", "Europe/Berlin", "2026-03-29 03:30+02", "2026-03-29 03:30+02"),
+        (
+            "08:00-17:00",
+            "Europe/Berlin",
+            "2026-03-28 18:00+01",
+            "2026-03-29 08:00+02",
+        ),
+        (
+            "02:30-05:00",
+            "Europe/Berlin",
+            "2026-03-29 00:00+01",
+            "2026-03-29 03:30+02",
+        ),
+        (
+            "08:00-17:00",
+            "Europe/Berlin",
+            "2026-10-24 18:00+02",
+            "2026-10-25 08:00+01",
+        ),
+        (
+            "01:00-02:30",
+            "Europe/Berlin",
+            "2026-10-25 02:15+02",
+            "2026-10-25 02:15+02",
+        ),
+        (
+            "23:00-04:00",
+            "Europe/Berlin",
+            "2026-03-29 03:30+02",
+            "2026-03-29 03:30+02",
+        ),
         // A zone that is none is the office's.
-        ("08:00-17:00", "Mars/Olympus", "2026-03-02 17:00+07", "2026-03-03 08:00+07"),
+        (
+            "08:00-17:00",
+            "Mars/Olympus",
+            "2026-03-02 17:00+07",
+            "2026-03-03 08:00+07",
+        ),
     ];
     for (window, zone, at, expected) in opens {
         let row = desk
@@ -159,7 +275,16 @@ async fn a_window_opens_when_the_wall_clock_says() {
             .await
             .unwrap();
     }
-    for wrong in ["8-17", "08:00", "25:00-26:00", "Mon 08:00", "Xyz 08:00-17:00", "08:00-17:00;", "08:00-17:60", ""] {
+    for wrong in [
+        "8-17",
+        "08:00",
+        "25:00-26:00",
+        "Mon 08:00",
+        "Xyz 08:00-17:00",
+        "08:00-17:00;",
+        "08:00-17:60",
+        "",
+    ] {
         let refused = desk
             .admin
             .execute("update sicantik_notify.rule set send_window = $1", &[&wrong])
@@ -190,7 +315,10 @@ async fn quiet_hours_are_waited_for_and_process_now_skips_them() {
               select now() + interval '3 hours', rule_id, '+6281300000071', template_key, context from sicantik_notify.queue limit 1")
         .await;
     let mut daemon = desk.quick().await;
-    desk.until("select count(*) = 3 from sicantik_notify.v_queue where waiting_for like 'quiet hours until %'").await;
+    desk.until(
+        "select count(*) = 3 from sicantik_notify.v_queue where waiting_for like 'quiet hours until %'",
+    )
+    .await;
     desk.until(&format!(
         "select scheduled_at between now() + interval '4 hours' and now() + interval '6 hours' from sicantik_notify.queue where id = {ready}"
     ))
@@ -205,11 +333,17 @@ async fn quiet_hours_are_waited_for_and_process_now_skips_them() {
     for (offset, waiting, sent) in [("4 hours", 3, 1), ("5 hours 30 minutes", 0, 4)] {
         daemon.signal("TERM").await.unwrap();
         daemon.wait().await.unwrap();
-        desk.sql(&format!("alter database sicantik set sicantik_notify.clock_offset = '{offset}'"))
-            .await;
+        desk.sql(&format!(
+            "alter database sicantik set sicantik_notify.clock_offset = '{offset}'"
+        ))
+        .await;
         daemon = desk.quick().await;
-        desk.until(&format!("select count(*) = {waiting} from sicantik_notify.queue where waiting_for = 'quiet_hours'")).await;
-        desk.until(&format!("select count(*) = {sent} from sicantik_notify.log")).await;
+        desk.until(&format!(
+            "select count(*) = {waiting} from sicantik_notify.queue where waiting_for = 'quiet_hours'"
+        ))
+        .await;
+        desk.until(&format!("select count(*) = {sent} from sicantik_notify.log"))
+            .await;
     }
     assert_eq!(desk.office.gateway.count(), 4);
 }
@@ -218,18 +352,27 @@ async fn quiet_hours_are_waited_for_and_process_now_skips_them() {
 async fn process_now_does_not_skip_the_rate_limit_or_the_blacklist() {
     let desk = desk().await;
     desk.only("Fonnte").await;
-    desk.sql("update sicantik_notify.rule set rate_limit_enabled = true, rate_limit_count = 1").await;
+    desk.sql("update sicantik_notify.rule set rate_limit_enabled = true, rate_limit_count = 1")
+        .await;
     let mut client = desk.office.connect_as(RUNTIME).await.unwrap();
     enqueue(&mut client, Intake::default(), 1, 3).await;
     let _daemon = desk.quick().await;
     desk.until("select count(*) = 1 from sicantik_notify.log").await;
-    desk.until("select count(*) = 2 from sicantik_notify.queue where waiting_for = 'rate_limit'").await;
+    desk.until("select count(*) = 2 from sicantik_notify.queue where waiting_for = 'rate_limit'")
+        .await;
     let last = desk.number("select max(id) from sicantik_notify.queue").await;
-    desk.sql(&format!("select sicantik_notify.queue_process_now({last})")).await;
-    desk.until(&format!("select urgent and waiting_for = 'rate_limit' from sicantik_notify.queue where id = {last}")).await;
+    desk.sql(&format!("select sicantik_notify.queue_process_now({last})"))
+        .await;
+    desk.until(&format!(
+        "select urgent and waiting_for = 'rate_limit' from sicantik_notify.queue where id = {last}"
+    ))
+    .await;
     // It goes before the other one when there is room; but not to a number that must get nothing.
     desk.sql("select sicantik_notify.blacklist_add('0813 00000003'); update sicantik_notify.rule set rate_limit_count = 2").await;
-    desk.until(&format!("select state = 'skipped' from sicantik_notify.log where id = {last}")).await;
+    desk.until(&format!(
+        "select state = 'skipped' from sicantik_notify.log where id = {last}"
+    ))
+    .await;
     // Being skipped used up no place: the other one has it.
     desk.accepted(2).await;
     desk.drained().await;
@@ -270,19 +413,32 @@ async fn a_storm_is_held_and_is_one_alarm() {
         "storm of rule notify_permit_approved: 15 messages are held: the rule enqueued more than storm_limit (20) in ten minutes"
     );
     assert_eq!(
-        desk.number("select count(*) from sicantik_notify.v_queue where waiting_for like 'storm guard%'").await,
+        desk.number("select count(*) from sicantik_notify.v_queue where waiting_for like 'storm guard%'")
+            .await,
         15
     );
     // Some go on, the oldest first; the rest is discarded.
-    assert_eq!(desk.number("select sicantik_notify.rule_release('notify_permit_approved', 4)").await, 4);
+    assert_eq!(
+        desk.number("select sicantik_notify.rule_release('notify_permit_approved', 4)")
+            .await,
+        4
+    );
     assert_eq!(desk.text(states).await.unwrap(), "held 11, pending 59");
-    assert_eq!(desk.number("select sicantik_notify.rule_discard('notify_permit_approved')").await, 11);
+    assert_eq!(
+        desk.number("select sicantik_notify.rule_discard('notify_permit_approved')")
+            .await,
+        11
+    );
     assert_eq!(desk.text(states).await.unwrap(), "pending 59");
     assert_eq!(
         desk.number("select count(*) from sicantik_notify.log where state = 'cancelled' and error like 'discarded by postgres%'").await,
         11
     );
-    assert_eq!(desk.number("select count(*) from sicantik_notify.v_problem where about like 'storm%'").await, 0);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.v_problem where about like 'storm%'")
+            .await,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,9 +452,14 @@ async fn the_first_sync_of_an_office_meets_the_storm_guard() {
     let permits: Vec<i32> = people.iter().map(|p| p.0).collect();
     approve(&mut odoo, &permits).await;
     desk.accepted(10).await;
-    desk.until("select count(*) = 30 from sicantik_notify.queue where state = 'held'").await;
+    desk.until("select count(*) = 30 from sicantik_notify.queue where state = 'held'")
+        .await;
     desk.until("select count(*) = 10 from sicantik_notify.log").await;
-    assert_eq!(desk.number("select sicantik_notify.rule_release('notify_permit_approved')").await, 30);
+    assert_eq!(
+        desk.number("select sicantik_notify.rule_release('notify_permit_approved')")
+            .await,
+        30
+    );
     desk.accepted(40).await;
     desk.drained().await;
 }

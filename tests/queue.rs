@@ -140,9 +140,26 @@ async fn a_claim_does_not_read_what_is_over_a_limit_nor_what_a_storm_held() {
          select r.id, i, now(), now() from sicantik_notify.rule r, generate_series(1, 1000) i where r.code = '{LIMITED}'"
     ))
     .await;
-    fill(&desk, 200_000, LIMITED, "priority, waiting_for", "80, 'rate_limit'").await;
-    fill(&desk, 200_000, ACTIVE, "priority, state, waiting_for", "90, 'held', 'storm_guard'").await;
-    for analyze in ["select 1", "analyze sicantik_notify.queue, sicantik_notify.rate_usage"] {
+    fill(
+        &desk,
+        200_000,
+        LIMITED,
+        "priority, waiting_for",
+        "80, 'rate_limit'",
+    )
+    .await;
+    fill(
+        &desk,
+        200_000,
+        ACTIVE,
+        "priority, state, waiting_for",
+        "90, 'held', 'storm_guard'",
+    )
+    .await;
+    for analyze in [
+        "select 1",
+        "analyze sicantik_notify.queue, sicantik_notify.rate_usage",
+    ] {
         desk.sql(analyze).await;
         for (statement, values) in [
             (sql::CLAIM, claim.as_str()),
@@ -162,7 +179,8 @@ async fn a_claim_does_not_read_what_is_over_a_limit_nor_what_a_storm_held() {
     assert_eq!(taken, 50);
     assert!(touched < 60 + 50 * 30, "a claim of 50 touches {touched} pages");
     // Ten places become free: their messages are found without a look at the others.
-    desk.sql("update sicantik_notify.rate_usage set ended_at = '-infinity' where message_id <= 10").await;
+    desk.sql("update sicantik_notify.rate_usage set ended_at = '-infinity' where message_id <= 10")
+        .await;
     let (_, touched) = pages(&client, sql::ADMIT.sql, "1000").await;
     assert!(touched < 60 + 10 * 40, "admitting ten touches {touched} pages");
 }

@@ -36,7 +36,10 @@ async fn enqueue(client: &Client, rule: &str, first: i64, count: i64, priority: 
     let texts = |text: &str| vec![text.to_owned(); numbers.len()];
     let phones: Vec<String> = numbers.iter().map(|n| format!("+62813{n:08}")).collect();
     let xacts: Vec<String> = numbers.iter().map(|n| n.to_string()).collect();
-    let contexts = vec![serde_json::json!({"partner_name": "B", "permit_number": "1", "permit_type": "S", "status": "A"}); numbers.len()];
+    let contexts = vec![
+        serde_json::json!({"partner_name": "B", "permit_number": "1", "permit_type": "S", "status": "A"});
+        numbers.len()
+    ];
     let rule_row = client
         .query_one(
             "select r.id, t.id, clock_timestamp() from sicantik_notify.rule r join sicantik_notify.trigger t on t.code = r.trigger \
@@ -204,7 +207,10 @@ impl World {
         let offset = format!("{} seconds", self.ahead - self.set_back);
         self.instances[i]
             .client
-            .execute("select set_config('sicantik_notify.clock_offset', $1, false)", &[&offset])
+            .execute(
+                "select set_config('sicantik_notify.clock_offset', $1, false)",
+                &[&offset],
+            )
             .await
             .unwrap();
     }
@@ -290,7 +296,10 @@ impl World {
         assert_eq!(used, rows, "the count is wrong");
         assert!(live <= self.most, "{live} places of {}", self.most);
         if all && waiting > 0 {
-            assert_eq!(live, self.most, "{waiting} messages wait, and {live} places are used");
+            assert_eq!(
+                live, self.most,
+                "{waiting} messages wait, and {live} places are used"
+            );
         }
     }
 
@@ -333,8 +342,7 @@ impl World {
     async fn crash(&mut self, i: usize) {
         let now = self.true_time(i).await;
         let calls = std::mem::take(&mut self.instances[i].calls);
-        self.sends
-            .extend(calls.iter().filter(|c| !c.1).map(|_| now));
+        self.sends.extend(calls.iter().filter(|c| !c.1).map(|_| now));
         self.instances[i].waiting.clear();
         self.desk
             .sql(&format!(
@@ -367,9 +375,17 @@ async fn p5_in_no_window_a_rule_exceeds_its_limit_and_no_place_is_wasted() {
         world.sends.sort_by(f64::total_cmp);
         for window in world.sends.windows(most as usize + 1) {
             let apart = window[most as usize] - window[0];
-            assert!(apart >= 60.0, "seed {seed}: {} sends in {apart} seconds", most + 1);
+            assert!(
+                apart >= 60.0,
+                "seed {seed}: {} sends in {apart} seconds",
+                most + 1
+            );
         }
-        println!("seed {seed}: {} sends, {} enqueued", world.sends.len(), world.enqueued);
+        println!(
+            "seed {seed}: {} sends, {} enqueued",
+            world.sends.len(),
+            world.enqueued
+        );
         assert!(
             world.sends.len() > 2 * most as usize,
             "seed {seed}: only {} sends",
@@ -407,7 +423,8 @@ async fn claims_at_the_same_instant_share_the_places() {
         40
     );
     assert_eq!(
-        desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'").await,
+        desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'")
+            .await,
         260
     );
     // Nothing of it is written again while there is no room.
@@ -425,10 +442,12 @@ async fn claims_at_the_same_instant_share_the_places() {
         .await;
     assert_eq!(before, after);
     // An operator allows more: at the next look.
-    desk.sql("update sicantik_notify.rule set rate_limit_count = 45").await;
+    desk.sql("update sicantik_notify.rule set rate_limit_count = 45")
+        .await;
     assert_eq!(runtime.execute(sql::ADMIT.sql, &[&1000_i64]).await.unwrap(), 5);
     // Or switches the limit off.
-    desk.sql("update sicantik_notify.rule set rate_limit_enabled = false").await;
+    desk.sql("update sicantik_notify.rule set rate_limit_enabled = false")
+        .await;
     assert_eq!(runtime.execute(sql::ADMIT.sql, &[&1000_i64]).await.unwrap(), 255);
 }
 
@@ -437,7 +456,10 @@ async fn p5_two_daemons_a_crash_and_an_hour_later() {
     let (desk, _) = limited(10).await;
     desk.only("Fonnte").await;
     // Not armed by the test: the first daemon arms itself.
-    desk.sql("update sicantik_notify.rule set rate_limit_period = 'hour'; delete from sicantik_notify.arming").await;
+    desk.sql(
+        "update sicantik_notify.rule set rate_limit_period = 'hour'; delete from sicantik_notify.arming",
+    )
+    .await;
     assert_eq!(enqueue(&desk.admin, RULE, 1, 35, 5).await, 35);
     let mut daemons = vec![desk.quick().await, desk.quick().await];
     desk.accepted(10).await;
@@ -448,25 +470,36 @@ async fn p5_two_daemons_a_crash_and_an_hour_later() {
     }
     drop(daemons);
     // Half an hour later: nothing. A message of another rule shows that they look.
-    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '59 minutes'").await;
+    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '59 minutes'")
+        .await;
     let mut daemon = desk.quick().await;
-    desk.sql("update sicantik_notify.rule set active = true where code = 'notify_document_signed'").await;
+    desk.sql("update sicantik_notify.rule set active = true where code = 'notify_document_signed'")
+        .await;
     let other = "insert into sicantik_notify.queue (rule_id, phone, template_key, context)
                  select id, '+6281300000999', 'permit_ready', '{\"partner_name\": \"B\", \"permit_number\": \"1\", \"permit_type\": \"S\", \"status\": \"A\"}'
                  from sicantik_notify.rule where code = 'notify_document_signed'";
     desk.sql(other).await;
     desk.accepted(11).await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'").await, 25);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'")
+            .await,
+        25
+    );
     daemon.signal("TERM").await.unwrap();
     daemon.wait().await.unwrap();
     // And in the next hour the next ten, no more.
-    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '61 minutes'").await;
+    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '61 minutes'")
+        .await;
     let _daemons = [desk.quick().await, desk.quick().await];
     desk.accepted(21).await;
     desk.until("select count(*) = 21 from sicantik_notify.log").await;
     desk.sql(other).await;
     desk.accepted(22).await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'").await, 15);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'")
+            .await,
+        15
+    );
     assert_eq!(desk.office.gateway.count(), 22);
 }
 
@@ -487,7 +520,11 @@ async fn a_retry_counts_a_fallback_does_not_and_what_was_not_sent_costs_nothing(
         .await
         .unwrap();
     let again = claim(&client, 1, 10).await;
-    assert_eq!(again.len(), 1, "one place is left, for a retry or another message");
+    assert_eq!(
+        again.len(),
+        1,
+        "one place is left, for a retry or another message"
+    );
     let no_room = "select count(*) from sicantik_notify.queue where waiting_for = 'rate_limit'";
     assert_eq!(desk.number(no_room).await, 2);
 }

@@ -59,6 +59,7 @@ grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook
 
 -- Queue and delivery: what the daemon's statements call, and what operators call.
 grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
+    sicantik_notify.rate_waits(bigint), sicantik_notify.rate_ready(bigint, integer), sicantik_notify.rate_next(bigint, boolean, bigint),
     sicantik_notify.window_opens(text, text, timestamptz), sicantik_notify.storm_admit(bigint, integer),
     sicantik_notify.batch_take(bigint, text, integer), sicantik_notify.blacklisted(text[]),
     sicantik_notify.retire_partitions(timestamptz) to sicantik_notifyd;

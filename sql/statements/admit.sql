@@ -6,12 +6,7 @@ with concerned as materialized (
     select s.rule_id
     from sicantik_notify.rate_state s
     join sicantik_notify.rule r on r.id = s.rule_id
-    -- Not exists, and in the order of the index: otherwise it may be planned as a look at all that waits, instead of a
-    -- probe for each rule.
-    where (select true from sicantik_notify.queue q
-           where q.rule_id = s.rule_id and q.state = 'pending' and q.waiting_for = 'rate_limit'
-           order by q.urgent desc, q.priority desc, q.scheduled_at, q.id
-           limit 1)
+    where sicantik_notify.rate_waits(s.rule_id)
        or (select true from sicantik_notify.rate_usage u
            where u.rule_id = s.rule_id
              and u.ended_at <= (select sicantik_notify.clock()) - sicantik_notify.rate_period(r.rate_limit_period)
@@ -41,27 +36,17 @@ with concerned as materialized (
     select c.rule_id, c.closed, c.active, c.used - e.n as used, e.n as freed,
            case when c.most is null then $1::bigint
                 else greatest(0, c.most - c.used + e.n
-                     - (select count(*)
-                        from (select from sicantik_notify.queue q where q.rule_id = c.rule_id and q.state = 'pending' and q.ready
-                              order by q.scheduled_at
-                              limit c.most) x))
+                     - sicantik_notify.rate_ready(c.rule_id, c.most))
            end as room
     from clocked c
     cross join lateral (select count(*) as n from expired e where e.rule_id = c.rule_id) e
 ), counted as (
     update sicantik_notify.rate_state s set used = o.used from room o where s.rule_id = o.rule_id and o.freed > 0
 ), admitted as materialized (
+    -- In quiet hours only what is to be processed now: it comes first in the index.
     select w.id
     from room o
-    cross join lateral (
-        select q.id
-        from sicantik_notify.queue q
-        -- In quiet hours only what is to be processed now: it comes first in the index.
-        where q.rule_id = o.rule_id and q.state = 'pending' and q.waiting_for = 'rate_limit' and q.urgent >= o.closed
-        order by q.urgent desc, q.priority desc, q.scheduled_at, q.id
-        limit least(o.room, $1::bigint)
-        for update of q skip locked
-    ) w
+    cross join lateral sicantik_notify.rate_next(o.rule_id, o.closed, least(o.room, $1::bigint)) as w (id)
     where o.active
 )
 update sicantik_notify.queue q
