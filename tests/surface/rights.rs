@@ -18,6 +18,7 @@ const VIEWS: &[&str] = &[
     "v_provider",
     "v_capture",
     "v_problem",
+    "v_blacklist",
 ];
 
 /// A person with a login that is a member of this role only.
