@@ -109,7 +109,8 @@ create table sicantik_notify.event_history_default partition of sicantik_notify.
 comment on table sicantik_notify.event_history_default is 'Should be empty: rows for which no day was made';
 
 insert into sicantik_notify.setting (key, value, description) values
-    ('event_history_days', '7', 'Days that evaluated events are kept for explain and simulate; 0: not at all');
+    ('event_history_days', '7', 'Days that evaluated events are kept for explain and simulate; 0: not at all'),
+    ('recipient_limit', '1000', 'People that a recipient_domain or recipient_field may mean for one record; more is an error, and nobody is told');
 
 comment on column sicantik_notify.rule.condition_python is
     'One Python expression that must be true (SICANTIK guide §4.2): record, records, recipient, env, kwargs, fields, datetime, timedelta';

@@ -78,23 +78,26 @@ begin
 
     if not exists (select from sicantik_notify.rule)
        and not exists (select from sicantik_notify.repeatable r where r.name = 'defaults/rule') then
-        insert into sicantik_notify.rule (code, name, active, trigger, condition_domain, template_key, recipient_type, staff_group, description)
-        select d.code, d.name, false, d.trigger, d.domain, d.template_key, d.recipient_type, d.staff_group, d.description
+        insert into sicantik_notify.rule (code, name, active, trigger, condition_domain, template_key, recipient_type, staff_group, description,
+                                          repeat_policy, group_by)
+        select d.code, d.name, false, d.trigger, d.domain, d.template_key, d.recipient_type, d.staff_group, d.description,
+               d.repeat_policy, d.group_by
         from (values
+            -- How often: auto tells an expiring permit once for each expiry_date. The reminder: once a day, one message a person.
             -- The condition keeps the nightly active -> expired from telling anybody "your permit is ready".
             ('notify_permit_approved', 'Notifikasi Izin Disetujui', 'permit_state_change', '[(''state'', ''='', ''approved'')]',
-             'permit_ready', 'partner', null, 'Memberitahu pemohon bahwa izinnya selesai.'),
+             'permit_ready', 'partner', null, 'Memberitahu pemohon bahwa izinnya selesai.', 'auto', 'none'),
             ('notify_permit_expiring', 'Reminder Masa Berlaku Izin', 'permit_expiring', null,
-             'permit_reminder', 'partner', null, 'Mengingatkan pemohon sebelum izinnya berakhir.'),
+             'permit_reminder', 'partner', null, 'Mengingatkan pemohon sebelum izinnya berakhir.', 'auto', 'none'),
             ('notify_document_uploaded', 'Notifikasi Dokumen Baru', 'document_uploaded', null,
-             'izin_dokumen_baru', 'staff', 'DPMPTSP Staff', 'Memberitahu staf tentang dokumen baru.'),
+             'izin_dokumen_baru', 'staff', 'DPMPTSP Staff', 'Memberitahu staf tentang dokumen baru.', 'auto', 'none'),
             ('notify_document_pending_signature', 'Notifikasi Dokumen Perlu Tanda Tangan', 'document_pending_signature', null,
-             'document_pending', 'staff', 'DPMPTSP Staff', 'Memberitahu staf bahwa dokumen menunggu tanda tangan.'),
+             'document_pending', 'staff', 'DPMPTSP Staff', 'Memberitahu staf bahwa dokumen menunggu tanda tangan.', 'auto', 'none'),
             ('notify_document_signed', 'Notifikasi Dokumen Ditandatangani', 'document_signed', null,
-             'document_signed', 'partner', null, 'Memberitahu pemohon bahwa dokumennya ditandatangani.'),
+             'document_signed', 'partner', null, 'Memberitahu pemohon bahwa dokumennya ditandatangani.', 'auto', 'none'),
             ('notify_document_reminder', 'Reminder Dokumen Pending', 'document_pending_reminder', null,
-             'reminder', 'staff', 'DPMPTSP Staff', 'Mengingatkan staf tentang dokumen yang menunggu.')
-        ) as d (code, name, trigger, domain, template_key, recipient_type, staff_group, description)
+             'reminder', 'staff', 'DPMPTSP Staff', 'Mengingatkan staf tentang dokumen yang menunggu.', 'cooldown', 'recipient')
+        ) as d (code, name, trigger, domain, template_key, recipient_type, staff_group, description, repeat_policy, group_by)
         where exists (select from sicantik_notify.trigger t where t.code = d.trigger);
     end if;
 

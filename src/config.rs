@@ -9,6 +9,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::lang::snippet::Limits;
+
 /// Where the file is looked for.
 pub const DEFAULT_PATH: &str = "/etc/sicantik-notifyd/config.toml";
 /// Overrides `database.url`.
@@ -66,6 +68,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// Stage 2.
     pub evaluate: EvaluateConfig,
+    /// What the Python of rules may use.
+    pub python: PythonConfig,
     /// Stage 3.
     pub deliver: DeliverConfig,
 }
@@ -159,6 +163,45 @@ impl Default for EvaluateConfig {
     }
 }
 
+/// `[python]`: limits of one run of `condition_python` or `context_preparation_code`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PythonConfig {
+    /// Time of its own, milliseconds, 1 to 10000. Default 100. Waiting for the database does not count.
+    pub time_ms: u64,
+    /// Memory, MiB, 8 to 1024. Default 64. What the daemon does meanwhile counts too.
+    pub memory_mb: u64,
+    /// Calls within calls, 10 to 1000. Default 100.
+    pub depth: u64,
+    /// Statements that one run may cause, 1 to 10000. Default 100.
+    pub host_calls: u64,
+}
+
+impl Default for PythonConfig {
+    fn default() -> Self {
+        Self {
+            time_ms: 100,
+            memory_mb: 64,
+            depth: 100,
+            host_calls: 100,
+        }
+    }
+}
+
+impl PythonConfig {
+    /// As the sandbox wants them.
+    pub fn limits(&self) -> Limits {
+        let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        Limits {
+            duration: Duration::from_millis(self.time_ms),
+            memory: size(self.memory_mb) << 20,
+            depth: size(self.depth),
+            host_calls: size(self.host_calls),
+            ..Limits::default()
+        }
+    }
+}
+
 /// `[deliver]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -224,6 +267,7 @@ impl Default for Config {
             name: None,
             capture: CaptureConfig::default(),
             evaluate: EvaluateConfig::default(),
+            python: PythonConfig::default(),
             deliver: DeliverConfig::default(),
         }
     }
@@ -314,6 +358,10 @@ impl Config {
             1,
             60,
         )?;
+        within("python.time_ms", self.python.time_ms, 1, 10_000)?;
+        within("python.memory_mb", self.python.memory_mb, 8, 1024)?;
+        within("python.depth", self.python.depth, 10, 1000)?;
+        within("python.host_calls", self.python.host_calls, 1, 10_000)?;
         within("deliver.poll_interval_ms", d.poll_interval_ms, 20, 60_000)?;
         within("deliver.concurrency", d.concurrency.into(), 1, 500)?;
         within("deliver.claim_batch", d.claim_batch.into(), 1, 5000)?;

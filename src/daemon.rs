@@ -173,8 +173,15 @@ async fn serve(
                 stop_stages.clone(),
                 pulses[0].clone(),
             );
-            let (evaluate, capture) = (config.evaluate.clone(), config.capture.clone());
-            move |_| evaluator(&database, &wakes, &evaluate, &capture, &pulse).run(stop.clone())
+            let evaluator = Evaluator {
+                database: database.clone(),
+                wakes,
+                config: config.evaluate.clone(),
+                capture: config.capture.clone(),
+                python: config.python.limits(),
+                pulse,
+            };
+            move |_| evaluator.clone().run(stop.clone())
         }),
         supervise("deliver", stop_stages.clone(), {
             let (wakes, stop, pulse) = (wakes.clone(), stop_stages.clone(), pulses[1].clone());
@@ -268,22 +275,6 @@ async fn disown(database: &Database, instance: i64, holding: &Holding) {
     if let Err(error) = result {
         // The next failure of the stage, or the end of this process, frees them.
         tracing::error!(error = %error, "The messages of the failed stage could not be freed.");
-    }
-}
-
-fn evaluator(
-    database: &Database,
-    wakes: &Arc<Wakes>,
-    evaluate: &crate::config::EvaluateConfig,
-    capture: &crate::config::CaptureConfig,
-    pulse: &Pulse,
-) -> Evaluator {
-    Evaluator {
-        database: database.clone(),
-        wakes: wakes.clone(),
-        config: evaluate.clone(),
-        capture: capture.clone(),
-        pulse: pulse.clone(),
     }
 }
 

@@ -18,6 +18,10 @@
 //! | [`observe`]  | logs, journald, signs of life |
 //! | [`testkit`]  | ephemeral PostgreSQL, host fixture, fake gateway (tests and `demo`) |
 
+/// Counts what is in use, so that code that users write can be held to a limit of memory.
+#[global_allocator]
+static ALLOCATOR: monty_alloc::LimitedAllocator = monty_alloc::LimitedAllocator;
+
 pub mod capture;
 pub mod cli;
 pub mod config;

@@ -17,11 +17,13 @@ fn message(number: i64) -> NewMessage {
     let values =
         serde_json::json!({"partner_name": "B", "permit_number": "1", "permit_type": "S", "status": "A"});
     NewMessage {
+        id: None,
+        held: None,
         event: EventId(number),
-        xact: number.to_string(),
+        xact: Some(number.to_string()),
         model: "sicantik.permit".into(),
         record: RecordId(number),
-        partner: PartnerId(number),
+        partner: Some(PartnerId(number)),
         partner_name: "Budi".into(),
         phone: format!("+62813{number:08}"),
         context: values.as_object().unwrap().clone(),
@@ -40,7 +42,7 @@ async fn enqueue(client: &mut Client, intake: Intake<'_>, first: i64, count: i64
         .unwrap();
     let terms = Terms {
         rule: RuleId(row.get(0)),
-        trigger: TriggerId(row.get(1)),
+        trigger: Some(TriggerId(row.get(1))),
         priority: 5,
         delay_minutes: 0,
         template_key: "permit_ready",

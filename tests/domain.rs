@@ -4,12 +4,16 @@
 
 #[path = "domain/agreement.rs"]
 mod agreement;
+#[path = "domain/bound.rs"]
+mod bound;
 #[path = "domain/columns.rs"]
 mod columns;
 #[path = "domain/hostile.rs"]
 mod hostile;
 #[path = "domain/relations.rs"]
 mod relations;
+#[path = "domain/rules.rs"]
+mod rules;
 
 use chrono::{TimeZone, Utc};
 use sicantik_notifyd::host::catalog::Catalog;

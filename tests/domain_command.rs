@@ -192,6 +192,136 @@ async fn lines() {
     }
 }
 
+/// Held against the host, it answers as the host does, also where `check` refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_answer_as_the_host_does() {
+    let (_cluster, url) = host().await;
+    let all: Vec<i64> = (1..=20).collect();
+    let cases = [
+        ("sicantik.permit", "[('mobile','!=',False)]", json!(all)),
+        ("sicantik.permit", "['!',('mobile','!=',False)]", json!(all)),
+        ("sicantik.permit", "[('mobile','in',[])]", json!([])),
+        (
+            "sicantik.permit",
+            "[('message_partner_ids','=',3)]",
+            json!("field"),
+        ),
+        (
+            "res.partner",
+            "[('self.name','=','x'),('id','=',10)]",
+            json!([10]),
+        ),
+        (
+            "res.partner",
+            "[('self.nothing','=','x'),('id','=',10)]",
+            json!("field"),
+        ),
+        // There are no parents, but that is seen only where there is somebody.
+        ("res.partner", "[('country_id','child_of','Nowhere')]", json!([])),
+        (
+            "res.partner",
+            "[('country_id','child_of','Indonesia')]",
+            json!("field"),
+        ),
+        (
+            "res.partner",
+            "['|',('id','=',10),('country_id','child_of','Indonesia')]",
+            json!("field"),
+        ),
+        // A date is read before anything is searched, whatever stands beside it.
+        (
+            "sicantik.permit",
+            "[('status','=','zzz'),('expiry_date','<','12-2026-99')]",
+            json!("type"),
+        ),
+        (
+            "sicantik.permit",
+            "['|',('id','>',0),('create_date','<','2026-11-23 0')]",
+            json!("type"),
+        ),
+        (
+            "sicantik.permit",
+            "[('id','=',1),('expiry_date','<','infinity')]",
+            json!([1]),
+        ),
+    ];
+    let questions: Vec<Value> = cases
+        .iter()
+        .enumerate()
+        .map(|(at, (model, domain, _))| json!({"id": at, "model": model, "domain": domain}))
+        .collect();
+    for (answer, (_, domain, wanted)) in answers(&url, &[], &questions).iter().zip(&cases) {
+        let found = if wanted.is_array() {
+            &answer["ids"]
+        } else {
+            &answer["error"]["kind"]
+        };
+        assert_eq!(found, wanted, "{domain}: {answer}");
+    }
+    let (ok, text) = run(&url, &["--model", "sicantik.permit", "[('mobile','!=',False)]"]);
+    assert!(!ok && text.contains("it has no column"), "{text}");
+}
+
+/// Whatever a line is, the next one is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_line_harms_no_other() {
+    let (_cluster, url) = host().await;
+    let good = r#"{"id":"good","model":"sicantik.permit","domain":"[('id','=',1)]"}"#;
+    let wrong: Vec<Vec<u8>> = [
+        "no json",
+        "{}",
+        "[]",
+        r#"{"id":7}"#,
+        r#"{"id":7,"model":5,"domain":"[]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":["id"]}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[]","lang":"xx_YY"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('expiry_date','<','2026-02-3x')]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('expiry_date','<','2026-13-45 99')]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('id','=',1/0)]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[x for x in range(10**12)]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('id','in',[0]*10**9)]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('notes','=','a\\u0000')]"}"#,
+        r#"{"id":7,"model":"sicantik.permit","domain":"[('notes','=','\ud800')]"}"#,
+    ]
+    .iter()
+    .map(|line| line.as_bytes().to_vec())
+    .chain([b"{\"id\":7,\"model\":\"\xff\xfe\",\"domain\":\"[]\"}".to_vec()])
+    .collect();
+    let mut child = command(&url, &["--jsonl"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for line in &wrong {
+        let both = [line.as_slice(), b"\n", good.as_bytes(), b"\n\n"].concat();
+        input.write_all(&both).unwrap();
+    }
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2 * wrong.len());
+    for (pair, line) in lines.chunks(2).zip(&wrong) {
+        let line = String::from_utf8_lossy(line);
+        let kind = pair[0]["error"]["kind"].as_str().unwrap_or_default();
+        let known = ["syntax", "name", "type", "domain", "field", "limit"].contains(&kind);
+        assert!(known, "{line}: {}", pair[0]);
+        assert!(
+            !pair[0]["error"]["message"]
+                .as_str()
+                .unwrap_or_default()
+                .is_empty(),
+            "{line}"
+        );
+        assert_eq!(pair[1], json!({"id": "good", "ids": [1]}), "after {line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_lines_take_seconds() {
     let (_cluster, url) = host().await;

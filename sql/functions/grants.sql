@@ -12,7 +12,9 @@ grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_n
     sicantik_notify.provider, sicantik_notify.provider_secret, sicantik_notify.config_version,
     sicantik_notify.capture_publication, sicantik_notify.capture_state, sicantik_notify.installation, sicantik_notify.repeatable,
     sicantik_notify.schema_history to sicantik_notifyd;
-grant select, insert, delete on sicantik_notify.event to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.event, sicantik_notify.digest to sicantik_notifyd;
+grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
+grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
     sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
@@ -52,8 +54,10 @@ $functions$;
 grant execute on function sicantik_notify.clock() to sicantik_notifyd, sicantik_notify_operator, sicantik_notify_viewer;
 grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hook_findings(), sicantik_notify.capture_misses(),
     sicantik_notify.host_identity(), sicantik_notify.delivery_permit(text), sicantik_notify.arm(text, text, boolean),
-    sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.show_phone(text),
-    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
+    sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.drop_event_history(timestamptz),
+    sicantik_notify.show_phone(text),
+    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
+    sicantik_notify.host_reference(text[])
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;
 

@@ -1,4 +1,5 @@
--- Puts set-aside events whose time has come back into event, for the rule (or trigger) that failed.
+-- Puts set-aside events whose time has come back into event, for the rule (or trigger) that failed. While that is switched off
+-- they wait: somebody may be mending it.
 -- $1 how many
 with due as (
     delete from sicantik_notify.event_set_aside s
@@ -6,6 +7,8 @@ with due as (
         select d.id
         from sicantik_notify.event_set_aside d
         where d.next_try_at <= sicantik_notify.clock()
+          and not exists (select from sicantik_notify.rule r where r.id = d.target_rule and not r.active)
+          and not exists (select from sicantik_notify.trigger t where t.id = d.target_trigger and not t.active)
         order by d.next_try_at
         limit $1::bigint
         for update skip locked

@@ -43,8 +43,8 @@ from (select least((select min(e.occurred_at) from sicantik_notify.event e),
 where w.since < sicantik_notify.clock() - interval '1 minute'
   and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
 union all
-select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log or decision',
+select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log, decision or event_history',
        'the daemon moves them within the hour; if they stay: select sicantik_notify.ensure_partitions(), and read its error'
 where exists (select from sicantik_notify.attempt_default) or exists (select from sicantik_notify.log_default)
-   or exists (select from sicantik_notify.decision_default);
+   or exists (select from sicantik_notify.decision_default) or exists (select from sicantik_notify.event_history_default);
 comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::{Done, Outcome, endpoint};
 use crate::config::Config;
@@ -125,6 +126,8 @@ struct Asker {
     aliases: Aliases,
     languages: Vec<String>,
     vars: Vars,
+    /// Held against the host: it answers where we would rather refuse.
+    host_like: bool,
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
@@ -208,6 +211,7 @@ impl Asker {
             aliases,
             languages,
             vars,
+            host_like: args.jsonl,
         })
     }
 
@@ -229,7 +233,10 @@ impl Asker {
             }
             vars.user.clone_from(&self.vars.user);
         }
-        let base = vars.base(BaseRow::table()).active_test(vars.active_test);
+        let base = vars
+            .base(BaseRow::table())
+            .active_test(vars.active_test)
+            .host_like(self.host_like);
         Ok(compile(
             &source.evaluate(&vars)?,
             &self.catalog,
@@ -241,18 +248,37 @@ impl Asker {
 
     async fn ids(&self, model: &str, compiled: &Compiled) -> Result<Vec<i64>, Wrong> {
         match self.catalog.model(model) {
-            Some(model) => Ok(search::search(&self.client, model, compiled, BaseKind::Table).await?),
+            Some(model) => {
+                for search in &compiled.searches {
+                    let params: Vec<&(dyn ToSql + Sync)> = search.params.iter().map(|p| p as _).collect();
+                    let asked = format!("select {}", search.sql);
+                    if self.client.query_one(&asked, &params).await?.get(0) {
+                        return Err(search.error.clone().into());
+                    }
+                }
+                for (text, kind) in &compiled.dates {
+                    let read = match *kind {
+                        "date" => "select $1::text::date is null",
+                        _ => "select $1::text::timestamp is null",
+                    };
+                    self.client.query_one(read, &[text]).await?;
+                }
+                Ok(search::search(&self.client, model, compiled, BaseKind::Table).await?)
+            }
             None => Ok(Vec::new()),
         }
     }
 
     async fn answer_lines(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        for line in std::io::stdin().lock().lines() {
-            let line = line?;
-            if line.trim().is_empty() {
-                continue;
+        let mut input = std::io::stdin().lock();
+        let mut line = Vec::new();
+        while input.read_until(b'\n', &mut line)? > 0 {
+            // Bytes that are no UTF-8 are wrong in their line only.
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            if !text.trim().is_empty() {
+                println!("{}", self.answer(text.trim_end()).await);
             }
-            println!("{}", self.answer(&line).await);
         }
         Ok(())
     }

@@ -31,7 +31,6 @@ use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
 use crate::queue::recover::{forget_dead_instances, recover};
-use crate::queue::retention::keep_partitions;
 use crate::queue::settle::Settlement;
 use directory::Directory;
 use health::Health;
@@ -43,9 +42,6 @@ pub const GRACE: Duration = Duration::from_secs(7);
 const GIVE_BACK: Duration = Duration::from_millis(1500);
 /// How often what became due is looked for, and what dead instances left.
 const HOUSEKEEPING: Duration = Duration::from_millis(1000);
-
-/// How often partitions are made ahead and dropped.
-const PARTITIONS: Duration = Duration::from_secs(3600);
 
 /// How long after a change of the configuration messages are looked for that were parked or enqueued under the old one:
 /// longer than any evaluation or claim that saw it.
@@ -90,7 +86,6 @@ struct Work {
     directory: Directory,
     health: Health,
     kept_house: Option<Instant>,
-    kept_partitions: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
 }
@@ -108,7 +103,6 @@ impl Deliverer {
             directory: Directory::default(),
             health: Health::default(),
             kept_house: None,
-            kept_partitions: None,
             configuration: None,
             changed: Instant::now(),
         };
@@ -197,21 +191,6 @@ impl Deliverer {
         }
         promote(&client).await?;
         admit(&client).await?;
-        if work.kept_partitions.is_none_or(|at| at.elapsed() >= PARTITIONS) {
-            work.kept_partitions = Some(Instant::now());
-            match keep_partitions(&client).await {
-                Ok(kept) if kept.dropped.is_empty() => {}
-                Ok(kept) => tracing::info!(
-                    "Dropped what is older than log_retention_days: {}.",
-                    kept.dropped.join(", ")
-                ),
-                // A lock stood in the way, or rights are missing: what waits is in v_problem, and no message waits for it.
-                Err(error) => tracing::warn!(
-                    error = %crate::db::describe(&error),
-                    "Partitions could not be kept; trying again in an hour."
-                ),
-            }
-        }
         Ok(())
     }
 

@@ -1,10 +1,12 @@
 //! One batch of evaluation: from claimed events to queue rows and decisions, in one transaction that also deletes the
 //! events. Set-wise: the number of statements grows with triggers and rules, not with events.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 use tokio_postgres::Transaction;
 
-use super::apply::{self, Outcomes};
+use super::apply::{self, Limits, Outcomes};
 use super::configuration::Configuration;
 use super::decision;
 use crate::capture::event::coalesce;
@@ -33,7 +35,7 @@ pub struct Summary {
     pub events: usize,
     /// Changes that they were.
     pub changes: usize,
-    /// Messages that were enqueued.
+    /// Messages that were enqueued, those that wait in digests not among them.
     pub messages: usize,
     /// Changes that were set aside, for a rule or as a whole.
     pub set_aside: usize,
@@ -45,6 +47,9 @@ pub enum BatchError {
     /// The server refused something outside of any rule.
     #[error("{}", crate::db::describe(.0))]
     Server(#[from] tokio_postgres::Error),
+    /// The time was over before every rule had been applied.
+    #[error("the batch took too long")]
+    TooSlow,
     /// Events that were claimed vanished: somebody else works on them.
     #[error("{claimed} events were claimed, but {deleted} could be deleted: they are in other hands")]
     Stolen {
@@ -65,6 +70,10 @@ pub async fn evaluate(
     limit: u32,
     timeout_seconds: u64,
 ) -> Result<Round, BatchError> {
+    let limits = Limits {
+        deadline: Instant::now() + Duration::from_secs(timeout_seconds),
+        alone: limit <= 1,
+    };
     let tx = client.transaction().await?;
     tx.batch_execute(&format!("set local statement_timeout = '{timeout_seconds}s'"))
         .await?;
@@ -73,7 +82,7 @@ pub async fn evaluate(
     };
     let at = tx
         .query_one(
-            "select version, clock_timestamp() from sicantik_notify.config_version",
+            "select version, sicantik_notify.clock() from sicantik_notify.config_version",
             &[],
         )
         .await?;
@@ -85,10 +94,10 @@ pub async fn evaluate(
         decisions,
         aside,
         messages,
-    } = apply::apply(&tx, configuration, at.get(1), &changes).await?;
+    } = apply::apply(&tx, configuration, at.get(1), limits, &changes).await?;
     store_set_aside(&tx, &aside).await?;
     decision::store(&tx, &decisions).await?;
-    delete(&tx, &rows).await?;
+    delete(&tx, &rows, configuration.keeps_history()).await?;
     tx.commit().await?;
     decision::announce(&decisions);
     Ok(Round::Done(Summary {
@@ -105,6 +114,7 @@ pub async fn evaluate(
 /// [`BatchError`].
 pub async fn set_aside_oldest(
     client: &mut deadpool_postgres::Client,
+    configuration: &Configuration,
     error: &str,
 ) -> Result<Round, BatchError> {
     let tx = client.transaction().await?;
@@ -123,7 +133,7 @@ pub async fn set_aside_oldest(
         })
         .collect();
     store_set_aside(&tx, &aside).await?;
-    delete(&tx, &rows).await?;
+    delete(&tx, &rows, configuration.keeps_history()).await?;
     tx.commit().await?;
     Ok(Round::Done(Summary {
         events: rows.len(),
@@ -154,12 +164,17 @@ async fn claim(
     Ok((!rows.is_empty()).then_some(rows))
 }
 
-/// P3 rests on this: the events go in the transaction that enqueues, and exactly those that were evaluated.
-async fn delete(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Result<(), BatchError> {
+/// P3 rests on this: the events go in the transaction that enqueues, and exactly those that were evaluated. They go into the
+/// history where one is kept.
+async fn delete(tx: &Transaction<'_>, rows: &[tokio_postgres::Row], keep: bool) -> Result<(), BatchError> {
     let ids: Vec<i64> = rows.iter().map(|r| r.get("id")).collect();
-    let deleted = tx
-        .execute("delete from sicantik_notify.event where id = any ($1)", &[&ids])
-        .await?;
+    let deleted = if keep {
+        let row = tx.query_one(sql::EVENT_ARCHIVE.sql, &[&ids]).await?;
+        row.get::<_, i64>(0) as u64
+    } else {
+        tx.execute("delete from sicantik_notify.event where id = any ($1)", &[&ids])
+            .await?
+    };
     if deleted as usize != ids.len() {
         return Err(BatchError::Stolen {
             claimed: ids.len(),

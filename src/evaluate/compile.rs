@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::configuration::{Recipients, Rule, RulePlan, Trigger};
+use super::compile_rule::compile_rule;
+use super::definition::{Rule, Trigger};
 use super::question::{Asking, Question};
 use super::trigger::{Condition, FieldChange};
 use crate::db::ids::{RuleId, TriggerId};
 use crate::host::catalog::Model;
-use crate::lang::domain::Aliases;
+use crate::lang::domain::{Aliases, BaseKind, Source};
 
 pub(super) fn compile_trigger(
     row: &Row,
@@ -28,12 +29,9 @@ pub(super) fn compile_trigger(
         .ok_or_else(|| format!("the host has no model {model_name}, or no table for it"))?
         .clone();
     let condition = compile_condition(row, &model, aliases, noise)?;
-    let domain = compile_domain(
-        row.get("condition_domain"),
-        &model,
-        asking,
-        condition != Condition::Other,
-    );
+    let domain = compile_domain(row.get("condition_domain"), &model, asking);
+    let scheduled =
+        (row.get::<_, &str>("trigger_type") == "cron").then(|| domain.as_ref().ok().and_then(|d| d.as_ref()));
     let rules = rules
         .iter()
         .filter(|r| r.get::<_, &str>("trigger") == code)
@@ -41,13 +39,14 @@ pub(super) fn compile_trigger(
             id: RuleId(r.get("id")),
             code: r.get("code"),
             active: r.get("active"),
-            plan: compile_rule(r, &model, asking),
+            plan: compile_rule(r, &model, scheduled, asking),
             template_key: r.get("template_key"),
             priority: r.get("priority"),
             delay_minutes: match r.get::<_, &str>("schedule_type") {
                 "scheduled" => r.get("scheduled_delay"),
                 _ => 0,
             },
+            batched: r.get::<_, &str>("schedule_type") == "batch",
         })
         .collect();
     Ok(Trigger {
@@ -119,7 +118,7 @@ fn compile_condition(
 }
 
 /// A field name as written, as a column of the model's table.
-fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<String, String> {
+pub(super) fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<String, String> {
     let name = aliases.resolve_field(model, written);
     match model.column(name) {
         Some(field) => Ok(field.name.clone()),
@@ -136,48 +135,17 @@ fn resolve_column(written: &str, model: &Model, aliases: &Aliases) -> Result<Str
     }
 }
 
-fn compile_domain(
+/// A condition on the captured image.
+pub(super) fn compile_domain(
     text: Option<String>,
     model: &Arc<Model>,
     asking: &Asking<'_>,
-    strict: bool,
 ) -> Result<Option<Question>, String> {
     let Some(text) = text.filter(|t| !t.trim().is_empty()) else {
         return Ok(None);
     };
-    match Question::new(&text, model, asking) {
-        Ok(question) => Ok(Some(question)),
-        // Schedules are not run yet, so their expressions need not be understood yet.
-        Err(_) if !strict => Ok(None),
-        Err(error) => Err(format!("condition_domain: {}", error.diagnostic(&text))),
-    }
-}
-
-fn compile_rule(row: &Row, model: &Arc<Model>, asking: &Asking<'_>) -> Result<RulePlan, String> {
-    let set = |name: &str| {
-        row.get::<_, Option<&str>>(name)
-            .is_some_and(|v| !v.trim().is_empty())
-    };
-    if set("condition_python") || set("context_preparation_code") {
-        return Err("Python code in rules is not supported by this version".into());
-    }
-    if row.get::<_, &str>("schedule_type") == "batch" {
-        return Err(
-            "schedule_type batch is not supported by this version; use immediate or scheduled".into(),
-        );
-    }
-    let group = |name: &str| {
-        row.get::<_, Option<String>>(name)
-            .filter(|g| !g.trim().is_empty())
-            .map(Recipients::Group)
-            .ok_or_else(|| format!("{name} is empty"))
-    };
-    let recipients = match row.get::<_, &str>("recipient_type") {
-        "partner" => Recipients::Partner,
-        "staff" => group("staff_group")?,
-        "official" => group("official_group")?,
-        other => return Err(format!("recipient_type {other} is not supported by this version")),
-    };
-    let domain = compile_domain(row.get("condition_domain"), model, asking, true)?;
-    Ok(RulePlan { domain, recipients })
+    Source::parse(&text)
+        .and_then(|source| Question::new(source, model, BaseKind::Image, asking))
+        .map(Some)
+        .map_err(|error| format!("condition_domain: {}", error.diagnostic(&text)))
 }

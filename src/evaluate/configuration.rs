@@ -3,77 +3,25 @@
 //! broken rule sets its events aside; both are problems that name the place and the remedy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use tokio_postgres::Transaction;
 
 use super::compile::compile_trigger;
-use super::context::{DOCUMENT_COLUMNS, Office, PERMIT_COLUMNS};
+use super::context::Office;
+use super::definition::{Tables, Trigger};
 use super::question::{Asking, Question};
+use super::settings::Settings;
 use super::trigger::Condition;
 use crate::capture::plan::{Plan, TablePlan};
-use crate::db::ids::{RuleId, TriggerId};
+use crate::db::ids::TriggerId;
 use crate::db::statements as sql;
-use crate::host::catalog::{Catalog, Model};
+use crate::host::catalog::Catalog;
 use crate::host::{grants, user};
 use crate::lang::domain::{Aliases, Vars};
+use crate::lang::snippet::Limits;
 
 /// What a [`ConfigProblem`] about missing rights is about.
 pub const RIGHTS: &str = "rights on host tables";
-
-/// A trigger, ready to be matched.
-#[derive(Clone, Debug)]
-pub struct Trigger {
-    /// Row.
-    pub id: TriggerId,
-    /// Its code.
-    pub code: String,
-    /// The model.
-    pub model: Arc<Model>,
-    /// Which changes.
-    pub condition: Condition,
-    /// Which records; or why that cannot be said: then it still captures, and its events are set aside.
-    pub domain: Result<Option<Question>, String>,
-    /// Its rules, in order; inactive ones too, so that silence can be explained.
-    pub rules: Vec<Rule>,
-}
-
-/// A rule, ready to be applied.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Row.
-    pub id: RuleId,
-    /// Its code.
-    pub code: String,
-    /// Whether it is in force.
-    pub active: bool,
-    /// Which records, which people, or why neither can be said.
-    pub plan: Result<RulePlan, String>,
-    /// Which text.
-    pub template_key: String,
-    /// Higher first.
-    pub priority: i32,
-    /// Minutes.
-    pub delay_minutes: i32,
-}
-
-/// The compiled part of a rule.
-#[derive(Clone, Debug)]
-pub struct RulePlan {
-    /// Which records.
-    pub domain: Option<Question>,
-    /// Which people.
-    pub recipients: Recipients,
-}
-
-/// Who is told (SICANTIK guide §4.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipients {
-    /// The record's partner, else its permit's.
-    Partner,
-    /// Members of a group.
-    Group(String),
-}
 
 /// Something an administrator must mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +45,8 @@ pub struct Configuration {
     pub aliases: Aliases,
     /// Active triggers that compile, in their order.
     pub triggers: Vec<Trigger>,
+    /// Active triggers that do not compile, and why.
+    pub broken: HashMap<TriggerId, String>,
     /// What does not compile.
     pub problems: Vec<ConfigProblem>,
     /// The office.
@@ -105,6 +55,12 @@ pub struct Configuration {
     pub templates: BTreeSet<String>,
     /// Hooks never wake the daemon (setting capture_wake = poll): it looks more often by itself.
     pub polling: bool,
+    /// People that a domain or path may mean for one record.
+    pub recipient_limit: usize,
+    /// Days that evaluated events are kept.
+    pub history_days: u32,
+    /// What one run of a rule's code may use (the daemon file).
+    pub python: Limits,
 }
 
 impl Configuration {
@@ -120,14 +76,9 @@ impl Configuration {
         let catalog = Catalog::load(client).await?;
         let aliases = load_aliases(client).await?;
         let noise = load_noise(client).await?;
-        let settings: HashMap<String, String> = client
-            .query("select key, value from sicantik_notify.setting", &[])
-            .await?
-            .iter()
-            .map(|r| (r.get(0), r.get(1)))
-            .collect();
         let mut problems = Vec::new();
-        let office = office(&settings, &mut problems);
+        let settings = Settings::load(client, &mut problems).await?;
+        let office = settings.office;
         let templates = client
             .query(
                 "select template_key from sicantik_notify.template where active",
@@ -144,7 +95,7 @@ impl Configuration {
             vars,
         };
         let rules = client.query(sql::RULES.sql, &[]).await?;
-        let mut triggers = Vec::new();
+        let (mut triggers, mut broken) = (Vec::new(), HashMap::new());
         for row in client.query(sql::TRIGGERS.sql, &[]).await? {
             if !row.get::<_, bool>("active") {
                 continue;
@@ -166,11 +117,14 @@ impl Configuration {
                     }));
                     triggers.push(trigger);
                 }
-                Err(summary) => problems.push(ConfigProblem {
-                    about: format!("trigger {code}"),
-                    summary,
-                    remedy: "correct the trigger; it captures nothing until then".into(),
-                }),
+                Err(summary) => {
+                    broken.insert(TriggerId(row.get("id")), format!("trigger {code}: {summary}"));
+                    problems.push(ConfigProblem {
+                        about: format!("trigger {code}"),
+                        summary,
+                        remedy: "correct the trigger; it captures nothing until then".into(),
+                    });
+                }
             }
         }
         for statement in grants::missing(client, &tables(&triggers)).await? {
@@ -185,23 +139,29 @@ impl Configuration {
             catalog,
             aliases,
             triggers,
+            broken,
             problems,
             office,
             templates,
-            polling: settings.get("capture_wake").is_some_and(|w| w == "poll"),
+            polling: settings.polling,
+            recipient_limit: settings.recipient_limit,
+            history_days: settings.history_days,
+            python: Limits::default(),
         })
     }
 
     /// Whether a condition in force asks about the user.
     pub fn needs_user(&self) -> bool {
-        self.triggers
-            .iter()
-            .flat_map(Trigger::questions)
-            .any(Question::needs_user)
+        needs_user(&self.triggers)
     }
 
-    /// Tables of the host that conditions read beside the record, with their columns.
-    pub fn tables(&self) -> BTreeMap<String, BTreeSet<String>> {
+    /// Whether evaluated events are kept.
+    pub fn keeps_history(&self) -> bool {
+        self.history_days > 0
+    }
+
+    /// Tables of the host that conditions, recipients and records lacking in events are read from, with their columns.
+    pub fn tables(&self) -> Tables {
         tables(&self.triggers)
     }
 
@@ -233,63 +193,30 @@ impl Configuration {
 
 /// What expressions see while the configuration is read.
 async fn vars(client: &Transaction<'_>, timezone: chrono_tz::Tz) -> Result<Vars, tokio_postgres::Error> {
-    let now = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+    let now = client
+        .query_one("select sicantik_notify.clock()", &[])
+        .await?
+        .get(0);
     let vars = Vars::at(now, timezone);
     let user = user::facts(client, vars.uid).await?;
     Ok(Vars { user, ..vars })
 }
 
-fn tables(triggers: &[Trigger]) -> BTreeMap<String, BTreeSet<String>> {
-    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (table, columns) in triggers
-        .iter()
-        .flat_map(Trigger::questions)
-        .flat_map(Question::tables)
-    {
-        all.entry(table.clone())
-            .or_default()
-            .extend(columns.iter().cloned());
-    }
-    if triggers
-        .iter()
-        .flat_map(Trigger::questions)
-        .any(Question::needs_user)
-    {
+fn needs_user(triggers: &[Trigger]) -> bool {
+    let mut questions = triggers.iter().flat_map(Trigger::all_questions);
+    questions.any(Question::needs_user)
+}
+
+fn tables(triggers: &[Trigger]) -> Tables {
+    let mut all = Tables::new();
+    triggers.iter().for_each(|trigger| trigger.tables(&mut all));
+    if needs_user(triggers) {
         for (table, columns) in user::READS {
             let columns = columns.iter().map(|c| (*c).to_owned());
             all.entry((*table).to_owned()).or_default().extend(columns);
         }
     }
     all
-}
-
-impl Trigger {
-    /// Its condition and those of its active rules.
-    pub fn questions(&self) -> impl Iterator<Item = &Question> {
-        let rules = self.rules.iter().filter(|r| r.active);
-        let rules = rules.filter_map(|r| r.plan.as_ref().ok()?.domain.as_ref());
-        self.domain.iter().flatten().chain(rules)
-    }
-
-    /// Columns of the record that it, its active rules and the default context read.
-    pub fn reads(&self) -> BTreeSet<String> {
-        let mut columns: BTreeSet<String> = self
-            .questions()
-            .flat_map(|q| q.columns().iter().cloned())
-            .collect();
-        let context: &[&str] = match self.model.name.as_str() {
-            "sicantik.permit" => PERMIT_COLUMNS,
-            "sicantik.document" => DOCUMENT_COLUMNS,
-            _ => &["partner_id", "permit_id", "state", "name"],
-        };
-        columns.extend(
-            context
-                .iter()
-                .filter(|c| self.model.column(c).is_some())
-                .map(|c| (*c).to_owned()),
-        );
-        columns
-    }
 }
 
 /// Names in rules that were written against another model of the data.
@@ -330,23 +257,4 @@ async fn load_noise(
         noise.entry(row.get(0)).or_default().push(row.get(1));
     }
     Ok(noise)
-}
-
-fn office(settings: &HashMap<String, String>, problems: &mut Vec<ConfigProblem>) -> Office {
-    let get = |key: &str| settings.get(key).cloned().unwrap_or_default();
-    let zone = get("timezone");
-    let timezone = zone.parse().unwrap_or_else(|_| {
-        problems.push(ConfigProblem {
-            about: "setting timezone".into(),
-            summary: format!("{zone:?} is not a time zone; Asia/Jakarta is used"),
-            remedy: "update sicantik_notify.setting set value = 'Asia/Jakarta' where key = 'timezone'".into(),
-        });
-        chrono_tz::Asia::Jakarta
-    });
-    Office {
-        timezone,
-        link_base: get("link_base").trim_end_matches('/').to_owned(),
-        contact_info: get("contact_info"),
-        opt_in_link: get("meta_opt_in_link"),
-    }
 }

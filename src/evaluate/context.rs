@@ -55,6 +55,16 @@ pub struct Office {
     pub opt_in_link: String,
 }
 
+/// Since when a record has been as it is, for a schedule that reminds of it: nothing changed when it fired, so the record's own
+/// dates count, and its moment only where there are none.
+pub fn waiting_since(record: &Map<String, Value>, fired_at: DateTime<Utc>) -> DateTime<Utc> {
+    let dates = ["upload_date", "create_date"];
+    dates
+        .iter()
+        .find_map(|column| moment(record.get(*column)?.as_str()?))
+        .unwrap_or(fired_at)
+}
+
 /// The default context for one recipient.
 pub fn default_context(
     subject: &Subject<'_>,
@@ -173,10 +183,15 @@ fn text(value: Option<&Value>) -> String {
 fn day(value: Option<&Value>, zone: Tz) -> Option<NaiveDate> {
     let raw = value?.as_str()?;
     if raw.len() > 10 {
-        let time = NaiveDateTime::parse_from_str(raw, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-        return Some(time.and_utc().with_timezone(&zone).date_naive());
+        return Some(moment(raw)?.with_timezone(&zone).date_naive());
     }
     NaiveDate::parse_from_str(raw, "%Y-%m-%d").ok()
+}
+
+/// A UTC timestamp without zone.
+fn moment(raw: &str) -> Option<DateTime<Utc>> {
+    let time = NaiveDateTime::parse_from_str(raw, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    Some(time.and_utc())
 }
 
 /// dd-mm-yyyy.
@@ -208,6 +223,7 @@ mod tests {
             name: "sicantik.permit".into(),
             table: "sicantik_permit".into(),
             fields: BTreeMap::new(),
+            order: Vec::new(),
         };
         let record =
             json!({"id": 7, "permit_number": "503/1", "expiry_date": "2026-11-23", "status": "active"});

@@ -5,7 +5,6 @@ use tokio_postgres::Transaction;
 use crate::capture::event::Change;
 use crate::db::ids::{MessageId, PartnerId};
 use crate::db::statements as sql;
-use crate::queue::enqueue::NewMessage;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +23,12 @@ pub enum Outcome {
     NoPhone,
     /// The same change, rule and number has a message already.
     Duplicate,
+    /// The recipient was told already.
+    Repeated,
+    /// The partner seems to be somebody else than the applicant.
+    NameMismatch,
+    /// The record waits to be told with others of its run.
+    Grouped,
     /// The rule could not be evaluated; its events are set aside.
     Error,
 }
@@ -39,9 +44,27 @@ impl Outcome {
             Self::NoRecipient => "no_recipient",
             Self::NoPhone => "no_phone",
             Self::Duplicate => "duplicate",
+            Self::Repeated => "repeated",
+            Self::NameMismatch => "name_mismatch",
+            Self::Grouped => "grouped",
             Self::Error => "error",
         }
     }
+}
+
+/// A record that a run of a schedule told of.
+#[derive(Clone, Copy, Debug)]
+pub struct RunRecord<'a> {
+    /// Its event.
+    pub event: i64,
+    /// The run.
+    pub xact: &'a str,
+    /// Model of the record.
+    pub model: &'a str,
+    /// The record.
+    pub record: i64,
+    /// Code of the trigger.
+    pub trigger: Option<&'a str>,
 }
 
 /// One decision.
@@ -77,20 +100,23 @@ impl Decision {
         }
     }
 
-    /// A decision on a message.
-    pub fn of_message(
-        outcome: Outcome,
-        message: &NewMessage,
-        trigger: &str,
-        reason: impl Into<String>,
-    ) -> Self {
+    /// A decision on a change that no trigger is concerned with.
+    pub fn untriggered(outcome: Outcome, change: &Change, reason: impl Into<String>) -> Self {
         Self {
-            outcome,
-            event_id: message.event.0,
-            xact: message.xact.clone(),
-            model: message.model.clone(),
-            record_id: message.record.0,
-            trigger: Some(trigger.to_owned()),
+            trigger: None,
+            ..Self::new(outcome, change, "", reason)
+        }
+    }
+
+    /// A decision on one record of a message that stands for several.
+    pub fn of_run(run: RunRecord<'_>, reason: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Enqueued,
+            event_id: run.event,
+            xact: run.xact.to_owned(),
+            model: run.model.to_owned(),
+            record_id: run.record,
+            trigger: run.trigger.map(str::to_owned),
             rule: None,
             partner: None,
             message: None,
@@ -104,9 +130,9 @@ impl Decision {
         self
     }
 
-    /// For whom.
-    pub fn partner(mut self, partner: PartnerId) -> Self {
-        self.partner = Some(partner.0);
+    /// For whom, where it is a partner.
+    pub fn partner(mut self, partner: Option<PartnerId>) -> Self {
+        self.partner = partner.map(|p| p.0);
         self
     }
 

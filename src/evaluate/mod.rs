@@ -6,13 +6,28 @@
 
 mod apply;
 pub mod batch;
+mod cases;
 mod compile;
+mod compile_rule;
+mod compose;
 mod conditions;
 pub mod configuration;
 pub mod context;
 pub mod decision;
+pub mod definition;
+pub mod digest;
+mod firing;
+mod hand_over;
+mod names;
+pub mod pace;
+mod permits;
 pub mod question;
 pub mod recipients;
+pub mod repeat;
+mod rule;
+mod savepoint;
+mod settings;
+pub mod snippets;
 pub mod trigger;
 
 use std::sync::Arc;
@@ -23,15 +38,17 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::{hooks, plan, wake::Wakefulness};
 use crate::config::{CaptureConfig, EvaluateConfig};
 use crate::db::listener::Wakes;
+use crate::db::partitions::Partitions;
 use crate::db::statements as sql;
 use crate::db::{ConnectError, Database};
+use crate::lang::snippet::Limits;
 use crate::observe::pulse::Pulse;
 use batch::{BatchError, Round};
 use configuration::Configuration;
+use pace::Pace;
 
 /// How often events are looked for where no hook wakes the daemon: seven times a second, a tenth of a millisecond each.
 const POLLING: Duration = Duration::from_millis(150);
-
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -47,6 +64,7 @@ pub enum EvaluateError {
 }
 
 /// The stage.
+#[derive(Clone)]
 pub struct Evaluator {
     /// Connections.
     pub database: Database,
@@ -56,23 +74,38 @@ pub struct Evaluator {
     pub config: EvaluateConfig,
     /// Settings of the capture, whose hooks it keeps up to date.
     pub capture: CaptureConfig,
+    /// What one run of a rule's code may use.
+    pub python: Limits,
     /// Sign of progress.
     pub pulse: Pulse,
+}
+
+/// What it remembers from round to round.
+struct State {
+    configuration: Option<Configuration>,
+    /// When configuration and hooks were last looked at.
+    verified: Option<Instant>,
+    partitions: Partitions,
+    pace: Pace,
 }
 
 impl Evaluator {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut wakefulness = Wakefulness::default();
-        let mut configuration: Option<Configuration> = None;
-        let mut verified = None;
+        let mut state = State {
+            configuration: None,
+            verified: None,
+            partitions: Partitions::default(),
+            pace: Pace::new(self.config.batch_records),
+        };
         while !stop.is_cancelled() {
             self.pulse.beat();
-            let (begun, verified_before) = (Instant::now(), verified);
+            let (begun, verified_before) = (Instant::now(), state.verified);
             let round = tokio::select! {
                 // Also in the middle of a statement that waits for a lock: what is not committed did not happen.
                 () = stop.cancelled() => return,
-                round = self.round(&mut configuration, &mut wakefulness, &mut verified) => round,
+                round = self.round(&mut state, &mut wakefulness) => round,
             };
             let pause = match round {
                 Ok(true) => continue,
@@ -80,10 +113,10 @@ impl Evaluator {
                 // often: for a tenth of the time at most, but no rarer than ten times the interval.
                 Ok(false) => {
                     let mut asked = Duration::from_millis(self.capture.poll_interval_ms);
-                    if configuration.as_ref().is_some_and(|c| c.polling) {
+                    if state.configuration.as_ref().is_some_and(|c| c.polling) {
                         asked = asked.min(POLLING);
                     }
-                    let cost = if verified == verified_before {
+                    let cost = if state.verified == verified_before {
                         begun.elapsed()
                     } else {
                         Duration::ZERO // this round also read the configuration
@@ -98,78 +131,48 @@ impl Evaluator {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wakes.events.notified() => {}
-                () = self.wakes.configuration.notified() => configuration = None,
+                () = self.wakes.configuration.notified() => state.configuration = None,
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     /// One round. True: there may be more to do at once.
-    async fn round(
-        &self,
-        configuration: &mut Option<Configuration>,
-        wakefulness: &mut Wakefulness,
-        verified: &mut Option<Instant>,
-    ) -> Result<bool, EvaluateError> {
+    async fn round(&self, state: &mut State, wakefulness: &mut Wakefulness) -> Result<bool, EvaluateError> {
         let mut client = self.database.get().await?;
-        let due = verified
-            .is_none_or(|at| at.elapsed() > Duration::from_secs(self.capture.verify_interval_seconds));
-        if due || configuration.is_none() {
-            *configuration = None;
+        state.partitions.look_after(&client).await?;
+        let verify = Duration::from_secs(self.capture.verify_interval_seconds);
+        if state.verified.is_none_or(|at| at.elapsed() > verify) || state.configuration.is_none() {
+            state.configuration = None;
             let loaded = self.refresh(&mut client).await?;
             self.look_after_capture(&client).await?;
-            *verified = Some(Instant::now());
-            *configuration = Some(loaded);
+            state.verified = Some(Instant::now());
+            state.configuration = Some(loaded);
         }
-        let Some(current) = configuration.as_ref() else {
-            return Ok(true);
-        };
         if !self.config.enabled {
             return Ok(false);
         }
+        let Some(configuration) = &state.configuration else {
+            return Ok(true);
+        };
         client
             .execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)])
             .await?;
-        let mut round = batch::evaluate(
-            &mut client,
-            current,
-            self.config.batch_records,
-            self.config.batch_timeout_seconds,
-        )
-        .await;
-        if let Err(BatchError::Server(error)) = &round
-            && !error.is_closed()
-        {
-            tracing::warn!(error = %crate::db::describe(error), "A batch could not be evaluated; trying one record.");
-            round = self.one_record(&mut client, current).await;
+        let round = self.batch(&mut client, configuration, &mut state.pace).await?;
+        // After the batch, whose run may be over with it.
+        let flushed = digest::flush(&mut client).await?;
+        if flushed > 0 {
+            tracing::info!(MESSAGES = flushed, "Enqueued {flushed} messages for whole runs.");
+            self.wakes.messages.notify_one();
         }
-        match round? {
+        match round {
             Round::Done(done) => {
-                if done.messages + done.set_aside > 0 {
-                    tracing::info!(
-                        EVENTS = done.events,
-                        MESSAGES = done.messages,
-                        SET_ASIDE = done.set_aside,
-                        "Evaluated {} changes: {} messages enqueued, {} set aside.",
-                        done.changes,
-                        done.messages,
-                        done.set_aside
-                    );
-                } else {
-                    tracing::debug!(
-                        EVENTS = done.events,
-                        "Evaluated {} changes; nobody is told.",
-                        done.changes
-                    );
-                }
-                if done.messages > 0 {
-                    self.wakes.messages.notify_one();
-                }
+                self.announce(&done);
                 wakefulness.stay_awake(&client).await?;
                 Ok(true)
             }
             Round::Stale => {
-                *configuration = None;
+                state.configuration = None;
                 Ok(true)
             }
             // True where the hooks believed us awake: an event may have come without a wake-up, so look once more.
@@ -177,21 +180,62 @@ impl Evaluator {
         }
     }
 
-    async fn one_record(
+    /// One batch; where it fails or takes too long, the oldest record alone.
+    async fn batch(
         &self,
         client: &mut deadpool_postgres::Client,
         configuration: &Configuration,
+        pace: &mut Pace,
     ) -> Result<Round, BatchError> {
-        match batch::evaluate(client, configuration, 1, self.config.batch_timeout_seconds).await {
+        let begun = Instant::now();
+        let timeout = self.config.batch_timeout_seconds;
+        let round = batch::evaluate(client, configuration, pace.records(), timeout).await;
+        let error = match round {
+            Ok(round) => {
+                if let Round::Done(done) = &round {
+                    pace.took(begun.elapsed(), done.changes);
+                }
+                return Ok(round);
+            }
+            Err(BatchError::Server(error)) if error.is_closed() => return Err(error.into()),
+            Err(error @ BatchError::Stolen { .. }) => return Err(error),
+            Err(error) => error,
+        };
+        tracing::warn!(error = %error, "A batch could not be evaluated; trying one record.");
+        pace.failed();
+        match batch::evaluate(client, configuration, 1, timeout).await {
             Err(BatchError::Server(error)) if !error.is_closed() => {
                 let error = crate::db::describe(&error);
                 tracing::error!(
                     error,
                     "A record could not be evaluated; its events are set aside."
                 );
-                batch::set_aside_oldest(client, &error).await
+                batch::set_aside_oldest(client, configuration, &error).await
             }
             other => other,
+        }
+    }
+
+    fn announce(&self, done: &batch::Summary) {
+        if done.messages + done.set_aside > 0 {
+            tracing::info!(
+                EVENTS = done.events,
+                MESSAGES = done.messages,
+                SET_ASIDE = done.set_aside,
+                "Evaluated {} changes: {} messages enqueued, {} set aside.",
+                done.changes,
+                done.messages,
+                done.set_aside
+            );
+        } else {
+            tracing::debug!(
+                EVENTS = done.events,
+                "Evaluated {} changes; nobody is told.",
+                done.changes
+            );
+        }
+        if done.messages > 0 {
+            self.wakes.messages.notify_one();
         }
     }
 
@@ -204,7 +248,8 @@ impl Evaluator {
                 .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
                 .start()
                 .await?;
-            let loaded = Configuration::load(&tx).await?;
+            let mut loaded = Configuration::load(&tx).await?;
+            loaded.python = self.python;
             tx.commit().await?;
             loaded
         };

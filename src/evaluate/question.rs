@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::catalog::{Catalog, Model};
-use crate::lang::domain::{Aliases, BaseRow, Compiled, Domain, DomainError, Source, Vars, compile};
+use crate::lang::domain::{Aliases, BaseKind, BaseRow, Compiled, Domain, DomainError, Source, Vars, compile};
 
 /// What a question is asked with.
 #[derive(Clone, Debug)]
@@ -18,27 +18,33 @@ pub struct Asking<'a> {
     pub vars: Vars,
 }
 
-/// A domain over captured images of a model.
+/// A domain over captured images of a model, or over its table.
 #[derive(Clone, Debug)]
 pub struct Question {
     source: Source,
     model: Arc<Model>,
+    kind: BaseKind,
     first: Arc<Compiled>,
     last: Arc<Mutex<(Domain, Arc<Compiled>)>>,
 }
 
 impl Question {
-    /// Reads, evaluates and compiles a text.
+    /// Evaluates and compiles a text that was read.
     ///
     /// # Errors
     /// [`DomainError`]; its spans are those of the text.
-    pub fn new(text: &str, model: &Arc<Model>, asking: &Asking<'_>) -> Result<Self, DomainError> {
-        let source = Source::parse(text)?;
+    pub fn new(
+        source: Source,
+        model: &Arc<Model>,
+        kind: BaseKind,
+        asking: &Asking<'_>,
+    ) -> Result<Self, DomainError> {
         let domain = source.evaluate(&asking.vars)?;
-        let first = Arc::new(compiled(&domain, model, asking)?);
+        let first = Arc::new(compiled(&domain, model, kind, asking)?);
         Ok(Self {
             source,
             model: model.clone(),
+            kind,
             last: Arc::new(Mutex::new((domain, first.clone()))),
             first,
         })
@@ -59,9 +65,14 @@ impl Question {
                 return Ok(last.1.clone());
             }
         }
-        let compiled = Arc::new(compiled(&domain, &self.model, asking)?);
+        let compiled = Arc::new(compiled(&domain, &self.model, self.kind, asking)?);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (domain, compiled.clone());
         Ok(compiled)
+    }
+
+    /// The model that it is about.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
     }
 
     /// As it was written.
@@ -85,7 +96,21 @@ impl Question {
     }
 }
 
-fn compiled(domain: &Domain, model: &Arc<Model>, asking: &Asking<'_>) -> Result<Compiled, DomainError> {
-    let base = asking.vars.base(BaseRow::image());
-    compile(domain, asking.catalog, model, asking.aliases, base)
+fn compiled(
+    domain: &Domain,
+    model: &Arc<Model>,
+    kind: BaseKind,
+    asking: &Asking<'_>,
+) -> Result<Compiled, DomainError> {
+    let base = match kind {
+        BaseKind::Image => BaseRow::image(),
+        BaseKind::Table => BaseRow::table().active_test(asking.vars.active_test),
+    };
+    compile(
+        domain,
+        asking.catalog,
+        model,
+        asking.aliases,
+        asking.vars.base(base),
+    )
 }

@@ -4,7 +4,7 @@
 //! document triggers; a value that the same transaction takes back does not fire (its way is erased like a loop). A
 //! trigger fires at most once a change.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::capture::event::{Change, Operation, Step};
 
@@ -145,6 +145,41 @@ fn way(column: &str, steps: &[Step]) -> Vec<Place> {
         }
     }
     way
+}
+
+/// `kwargs` of a rule's code: what happened (SICANTIK guide §4.2). `old_state` and `new_state` are the watched field's; where
+/// nothing is watched, the record's status.
+pub fn kwargs(trigger: &super::definition::Trigger, change: &Change) -> Map<String, Value> {
+    let (mut old, mut new) = (Map::new(), Map::new());
+    let mut changed: Vec<&str> = Vec::new();
+    for step in &change.steps {
+        for (column, value) in &step.old {
+            old.entry(column).or_insert_with(|| value.clone());
+        }
+        for (column, value) in &step.new {
+            new.insert(column.clone(), value.clone());
+        }
+        for column in &step.changed {
+            if !changed.contains(&column.as_str()) {
+                changed.push(column);
+            }
+        }
+    }
+    let watched = trigger.condition.column().map(str::to_owned);
+    let status = ["status", "state"].iter().map(|c| (*c).to_owned());
+    let column = watched.or_else(|| status.into_iter().find(|c| new.contains_key(c)));
+    let of = |values: &Map<String, Value>| {
+        let value = column.as_ref().and_then(|c| values.get(c)).cloned();
+        value.filter(|v| !v.is_null()).unwrap_or(Value::Bool(false))
+    };
+    let mut kwargs = Map::new();
+    kwargs.insert("trigger".into(), trigger.code.clone().into());
+    kwargs.insert("old_state".into(), of(&old));
+    kwargs.insert("new_state".into(), of(&new));
+    kwargs.insert("changed_fields".into(), changed.into());
+    kwargs.insert("old_values".into(), old.into());
+    kwargs.insert("new_values".into(), new.into());
+    kwargs
 }
 
 /// A captured value as the guide writes values; NULL and the empty text are one, as in Odoo.

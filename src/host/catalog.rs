@@ -99,6 +99,8 @@ pub struct Model {
     pub table: String,
     /// Fields by name.
     pub fields: BTreeMap<String, Field>,
+    /// Columns by which Odoo orders its records, and whether descending (`ir_model.order`).
+    pub order: Vec<(String, bool)>,
 }
 
 impl Model {
@@ -175,6 +177,7 @@ impl Catalog {
                     name: model,
                     table: row.get("table_name"),
                     fields: BTreeMap::new(),
+                    order: Vec::new(),
                 })
                 .fields
                 .insert(name, field);
@@ -183,6 +186,11 @@ impl Catalog {
             let (model, name): (&str, &str) = (row.get("model"), row.get("name"));
             if let Some(field) = models.get_mut(model).and_then(|m| m.fields.get_mut(name)) {
                 field.selection.push((row.get("value"), row.get("label")));
+            }
+        }
+        for (name, order) in orders(client).await? {
+            if let Some(model) = models.get_mut(&name) {
+                model.order = read_order(&order, model);
             }
         }
         let delegations = delegations(client).await?;
@@ -194,6 +202,34 @@ impl Catalog {
                 .collect(),
         })
     }
+}
+
+/// The order of each model, where the host tells it.
+async fn orders(
+    client: &tokio_postgres::Transaction<'_>,
+) -> Result<Vec<(String, String)>, tokio_postgres::Error> {
+    let readable = "select coalesce(has_table_privilege(to_regclass('public.ir_model'), 'select'), false)";
+    if !client.query_one(readable, &[]).await?.get::<_, bool>(0) {
+        return Ok(Vec::new());
+    }
+    let listed = "select m.doc ->> 'model', m.doc ->> 'order' \
+                  from (select to_jsonb(n.*) as doc from public.ir_model n) m where m.doc ->> 'order' is not null";
+    let rows = client.query(listed, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// `create_date desc, id desc`, as far as it names columns.
+fn read_order(order: &str, model: &Model) -> Vec<(String, bool)> {
+    let mut columns = Vec::new();
+    for part in order.split(',') {
+        let mut words = part.split_whitespace();
+        let column = words.next().unwrap_or_default().trim_matches('"');
+        if model.column(column).is_some() {
+            let descending = words.next().is_some_and(|w| w.eq_ignore_ascii_case("desc"));
+            columns.push((column.to_owned(), descending));
+        }
+    }
+    columns
 }
 
 /// Delegations as the host lists them; before Odoo 17 it does not, but users have always had their partner's fields.

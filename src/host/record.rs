@@ -7,22 +7,31 @@ use tokio_postgres::Transaction;
 
 use super::catalog::Model;
 
-/// The rows of a model with those ids, as jsonb. Ids that do not exist (any more) are missing in the answer.
+/// Some columns of the rows of a model with those ids. Ids that do not exist (any more) are missing in the answer.
 ///
 /// # Errors
-/// The server's, such as a missing right on the table.
+/// The server's, such as a missing right on a column.
 pub async fn fetch(
     tx: &Transaction<'_>,
     model: &Model,
+    columns: &[&str],
     ids: &[i64],
 ) -> Result<HashMap<i64, Map<String, Value>>, tokio_postgres::Error> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    // The table's name comes from the catalogue.
+    // Names of columns that are none are left out: what reaches SQL comes from the catalogue.
+    let mut listed: Vec<String> = columns
+        .iter()
+        .filter(|c| **c != "id" && model.column(c).is_some())
+        .map(|c| format!("t.{}", quote(c)))
+        .collect();
+    listed.insert(0, "t.id".to_owned());
     let query = format!(
-        "select t.id::bigint, to_jsonb(t.*) from public.{} t where t.id = any ($1::bigint[])",
-        quote(&model.table)
+        "select t.id::bigint, to_jsonb(c.*) from public.{} t cross join lateral (select {}) c \
+         where t.id = any ($1::bigint[])",
+        quote(&model.table),
+        listed.join(", ")
     );
     let rows = tx.query(&query, &[&ids]).await?;
     Ok(rows

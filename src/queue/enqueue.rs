@@ -10,16 +10,18 @@ use crate::db::statements as sql;
 /// A message to be.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
+    /// Its id, where something names it already; otherwise it gets the next one.
+    pub id: Option<MessageId>,
     /// First event of the change.
     pub event: EventId,
-    /// The host's transaction.
-    pub xact: String,
+    /// The host's transaction, where the message is of one change: then it is enqueued once, while it waits.
+    pub xact: Option<String>,
     /// Model of the record.
     pub model: String,
     /// The record.
     pub record: RecordId,
-    /// To whom.
-    pub partner: PartnerId,
+    /// To whom, where it is a partner.
+    pub partner: Option<PartnerId>,
     /// Their name.
     pub partner_name: String,
     /// Normalised number.
@@ -28,6 +30,8 @@ pub struct NewMessage {
     pub context: Map<String, Value>,
     /// When the host wrote.
     pub changed_at: DateTime<Utc>,
+    /// Why a person must release it first.
+    pub held: Option<String>,
 }
 
 /// What the rule says about all of them.
@@ -35,8 +39,8 @@ pub struct NewMessage {
 pub struct Terms<'a> {
     /// Rule.
     pub rule: RuleId,
-    /// Trigger.
-    pub trigger: TriggerId,
+    /// Trigger, where it still exists.
+    pub trigger: Option<TriggerId>,
     /// Higher first.
     pub priority: i32,
     /// Minutes from now, where the rule is not a batch rule.
@@ -54,6 +58,12 @@ pub struct Intake<'a> {
     pub unguarded: bool,
 }
 
+/// Name of the series of a run: the transaction that fired its events.
+#[must_use]
+pub fn run_series(xact: &str) -> String {
+    format!("run {xact}")
+}
+
 /// Enqueues messages of row events: see [`enqueue_from`].
 ///
 /// # Errors
@@ -66,8 +76,8 @@ pub async fn enqueue(
     enqueue_from(tx, terms, Intake::default(), messages).await
 }
 
-/// Enqueues in one statement. The rule's row says about batches, quiet hours, rate limit and storm guard. The answer has one entry a message: its id, or `None` where the same change, rule and number
-/// waits already.
+/// Enqueues in one statement; the rule's row says about batches, quiet hours, rate limit and storm guard. The answer has one entry a
+/// message: its id, or `None` where the same change, rule and number waits already.
 ///
 /// # Errors
 /// The server's.
@@ -82,7 +92,8 @@ pub async fn enqueue_from(
     }
     let statement = tx.prepare(sql::ENQUEUE.sql).await?;
     let text = |get: fn(&NewMessage) -> &str| messages.iter().map(get).collect::<Vec<&str>>();
-    let number = |get: fn(&NewMessage) -> i64| messages.iter().map(get).collect::<Vec<i64>>();
+    let perhaps = |get: fn(&NewMessage) -> Option<&str>| messages.iter().map(get).collect::<Vec<_>>();
+    let number = |get: fn(&NewMessage) -> Option<i64>| messages.iter().map(get).collect::<Vec<_>>();
     let contexts: Vec<Value> = messages
         .iter()
         .map(|m| Value::Object(m.context.clone()))
@@ -93,35 +104,32 @@ pub async fn enqueue_from(
             &statement,
             &[
                 &terms.rule.0,
-                &terms.trigger.0,
+                &terms.trigger.map(|t| t.0),
                 &terms.priority,
                 &terms.delay_minutes,
                 &terms.template_key,
-                &number(|m| m.event.0),
-                &text(|m| &m.xact),
+                &number(|m| m.id.map(|id| id.0)),
+                &number(|m| Some(m.event.0)),
+                &perhaps(|m| m.xact.as_deref()),
                 &text(|m| &m.model),
-                &number(|m| m.record.0),
-                &number(|m| m.partner.0),
+                &number(|m| Some(m.record.0)),
+                &number(|m| m.partner.map(|p| p.0)),
                 &text(|m| &m.partner_name),
                 &text(|m| &m.phone),
                 &contexts,
                 &times,
+                &perhaps(|m| m.held.as_deref()),
                 &intake.series,
                 &intake.unguarded,
             ],
         )
         .await?;
-    let mut ids: std::collections::HashMap<(String, String, i64, String), MessageId> = rows
-        .iter()
-        .map(|r| {
-            (
-                (r.get("xact"), r.get("model"), r.get("record_id"), r.get("phone")),
-                MessageId(r.get("id")),
-            )
-        })
-        .collect();
-    Ok(messages
-        .iter()
-        .map(|m| ids.remove(&(m.xact.clone(), m.model.clone(), m.record.0, m.phone.clone())))
-        .collect())
+    let mut ids = vec![None; messages.len()];
+    for row in &rows {
+        let place: i64 = row.get("place");
+        if let Some(id) = usize::try_from(place - 1).ok().and_then(|at| ids.get_mut(at)) {
+            *id = Some(MessageId(row.get("id")));
+        }
+    }
+    Ok(ids)
 }

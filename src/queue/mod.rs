@@ -23,5 +23,4 @@ pub mod claim;
 pub mod enqueue;
 pub mod holding;
 pub mod recover;
-pub mod retention;
 pub mod settle;

@@ -337,10 +337,15 @@ impl Cluster {
         &self.bin
     }
 
+    /// The server's log.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.root.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// The end of the server's log.
     pub fn log_tail(&self) -> String {
-        let log = fs::read(self.root.join("log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

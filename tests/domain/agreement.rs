@@ -30,8 +30,8 @@ fn pick(values: &'static [&'static str]) -> BoxedStrategy<String> {
 
 /// Fields, the operators that fit them, and values.
 fn leaf() -> impl Strategy<Value = String> {
-    let texts = "'=','!=','<','<=','>','>=','=?','like','not like','ilike','not ilike','=like','=ilike','in','not in'";
-    let order = "'=','!=','<','<=','>','>=','=?','in','not in'";
+    let texts = "'=','!=','<>','<','<=','>','>=','=?','like','not like','ilike','not ilike','=like','=ilike','in','not in'";
+    let order = "'=','!=','<>','<','<=','>','>=','=?','in','not in'";
     let kinds: Vec<(&'static [&'static str], &'static str, &'static [&'static str])> = vec![
         (
             &["notes", "permit_number", "applicant_name", "status"],
@@ -49,6 +49,8 @@ fn leaf() -> impl Strategy<Value = String> {
                 "'active'",
                 "5",
                 "True",
+                "['Berkas 1', '']",
+                "[]",
             ],
         ),
         (
@@ -60,6 +62,9 @@ fn leaf() -> impl Strategy<Value = String> {
                 "-2",
                 "3",
                 "'2'",
+                "'0'",
+                "0.4",
+                "[]",
                 "1.7",
                 "False",
                 "None",
@@ -81,13 +86,13 @@ fn leaf() -> impl Strategy<Value = String> {
         ),
         (
             &["expiry_notified_90", "is_renewal"],
-            "'=','!=','in','not in','=?'",
+            "'=','!=','<>','in','not in','=?'",
             &["True", "False", "None", "0", "1"],
         ),
         (
             &["partner_id"],
-            "'=','!=','in','not in'",
-            &["10", "11", "0", "False", "None", "999"],
+            "'=','!=','<>','in','not in','=?'",
+            &["10", "11", "0", "False", "None", "999", "''"],
         ),
         (&["id"], order, &["1", "7", "'9'", "100"]),
         (
@@ -119,7 +124,10 @@ fn leaf() -> impl Strategy<Value = String> {
         )
             .prop_map(|(field, operator, values)| {
                 let list = operator.ends_with("in");
-                let value = if list {
+                let value = if list && values.len() == 3 {
+                    // No list at all.
+                    if values[0] == values[1] { "True" } else { "False" }.to_owned()
+                } else if list {
                     format!("[{}]", values.join(", "))
                 } else {
                     values.first().cloned().unwrap_or_else(|| "False".into())

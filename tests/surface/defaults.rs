@@ -147,6 +147,7 @@ async fn every_shipped_template_renders_for_a_permit_and_for_a_document() {
         name: name.into(),
         table: name.replace('.', "_"),
         fields: BTreeMap::new(),
+        order: Vec::new(),
     };
     let (permit_model, document_model) = (model("sicantik.permit"), model("sicantik.document"));
     let permit = record(&admin, "public.sicantik_permit", "id = 1").await;

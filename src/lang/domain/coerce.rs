@@ -5,6 +5,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use super::alias::Note;
 use super::dates::{self, DayPart, Moment};
 use super::error::{DomainError, ErrorKind};
+use super::numbers;
 use super::value::{Node, Value, float_repr};
 use crate::host::catalog::{Field, FieldType};
 
@@ -25,6 +26,8 @@ pub(super) enum Kind {
     Date,
     Datetime,
     Many2one,
+    /// many2one_reference: a whole number in which NULL is its own value.
+    Pointer,
     /// The key of the record.
     Id,
     /// json and binary: set or not set.
@@ -41,7 +44,8 @@ impl Kind {
         Some(match field.ttype {
             FieldType::Char | FieldType::Text | FieldType::Html => Self::Text,
             FieldType::Selection | FieldType::Reference => Self::Selection,
-            FieldType::Integer | FieldType::Many2oneReference => Self::Int,
+            FieldType::Integer => Self::Int,
+            FieldType::Many2oneReference => Self::Pointer,
             FieldType::Float | FieldType::Monetary if double => Self::Float,
             FieldType::Float | FieldType::Monetary => Self::Numeric,
             FieldType::Boolean => Self::Boolean,
@@ -54,6 +58,10 @@ impl Kind {
             | FieldType::Properties
             | FieldType::PropertiesDefinition => return None,
         })
+    }
+
+    fn is_whole_or_real(self) -> bool {
+        self.is_number() || self == Self::Pointer
     }
 
     pub(super) fn is_number(self) -> bool {
@@ -110,19 +118,29 @@ impl Scalar {
 /// The value of a leaf as the column's type has it. Lists and "not set" on columns without a falsy value have
 /// been dealt with before.
 pub(super) fn scalar(
+    digits: Option<i32>,
     kind: Kind,
     node: &Node,
     part: DayPart,
     notes: &mut Vec<Note>,
 ) -> Result<Scalar, DomainError> {
-    if node.value.items().is_some() {
+    // A list where one value belongs is read as the column's type reads it: as a text, as 0 if it is empty.
+    if node
+        .value
+        .items()
+        .is_some_and(|items| !items.is_empty() || !kind.is_whole_or_real())
+        && !matches!(
+            kind,
+            Kind::Text | Kind::Selection | Kind::Boolean | Kind::Date | Kind::Datetime
+        )
+    {
         return Err(unfit(node, "a single value").hint("a list goes with `in` or `not in`"));
     }
     Ok(match kind {
         Kind::Text | Kind::Selection => Scalar::Text(text(node)?),
-        Kind::Int => Scalar::Int(integer(node)?),
+        Kind::Int | Kind::Pointer => Scalar::Int(integer(node)?),
         Kind::Float => Scalar::Float(float(node)?),
-        Kind::Numeric => Scalar::Numeric(float(node)?),
+        Kind::Numeric => Scalar::Numeric(rounded(float(node)?, digits)),
         Kind::Boolean => Scalar::Boolean(node.value.truthy()),
         Kind::Date => Scalar::Date(dates::date(node, notes)?),
         Kind::Datetime => Scalar::Datetime(dates::datetime(node, part, notes)?),
@@ -170,6 +188,7 @@ fn integer(node: &Node) -> Result<i64, DomainError> {
         Value::Str(s) => digits(s).ok_or_else(|| unfit(node, "a whole number")),
         Value::Bool(b) => Ok(i64::from(*b)),
         Value::None => Ok(0),
+        Value::List(items) | Value::Tuple(items) if items.is_empty() => Ok(0),
         _ => Err(unfit(node, "a whole number")),
     }
 }
@@ -198,15 +217,48 @@ fn float(node: &Node) -> Result<f64, DomainError> {
         Value::Int(i) => *i as f64,
         Value::Float(f) => *f,
         Value::Str(s) if s.is_empty() => 0.0,
-        Value::Str(s) => s.trim().parse().unwrap_or(f64::NAN),
+        Value::Str(s) => numbers::plain(s.trim())
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(f64::NAN),
         Value::Bool(b) => f64::from(*b),
         Value::None => 0.0,
+        Value::List(items) | Value::Tuple(items) if items.is_empty() => 0.0,
         _ => f64::NAN,
     };
     if float.is_finite() {
         Ok(float)
     } else {
         Err(unfit(node, "a finite number"))
+    }
+}
+
+/// Half away from zero, as Odoo rounds: a value that is a half but for the last bit of it counts as one.
+fn rounded(value: f64, digits: Option<i32>) -> f64 {
+    let Some(digits) = digits else { return value };
+    let unit = 10f64.powi(digits);
+    let scaled = value * unit;
+    let nudged = scaled.abs() * (1.0 + f64::EPSILON);
+    (nudged + 0.5).floor().copysign(value) / unit
+}
+
+/// A key in a list of keys: PostgreSQL finds the type that all of them have.
+pub(super) fn key(node: &Node, all: &[Node]) -> Result<Scalar, DomainError> {
+    let real = all.iter().any(|n| matches!(n.value, Value::Float(_)));
+    let wide = all
+        .iter()
+        .any(|n| matches!(n.value, Value::Int(i) if i32::try_from(i).is_err()));
+    let unfit = || unfit(node, "the id of a record");
+    match &node.value {
+        Value::Int(i) => Ok(Scalar::Int(*i)),
+        Value::Float(f) if f.is_finite() && f.fract() == 0.0 => Ok(Scalar::Int(*f as i64)),
+        Value::Float(f) if f.is_finite() => Ok(Scalar::Numeric(*f)),
+        Value::Str(text) if real => text.trim().parse().map(Scalar::Numeric).map_err(|_| unfit()),
+        Value::Str(text) => {
+            let id: i64 = text.trim().parse().map_err(|_| unfit())?;
+            let fits = wide || i32::try_from(id).is_ok();
+            fits.then_some(Scalar::Int(id)).ok_or_else(unfit)
+        }
+        _ => Err(unfit()),
     }
 }
 

@@ -1,15 +1,19 @@
 //! From a domain to a boolean SQL expression over the alias `t`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::alias::{Aliases, Note};
 use super::ast::{Domain, Leaf};
-use super::error::{DomainError, ErrorKind};
+use super::error::DomainError;
 use super::operator::Operator;
+use super::parts;
 use super::plan::{self, Planner};
+use super::reach::Filter;
 use super::scope::{Condition, Scope, combine};
 use super::sql::{Param, Pool, Sql};
-use super::{MAX_LEAVES, relation, secret};
+use super::tree::{Tree, is_never};
+use super::{names, relation, secret};
 use crate::host::catalog::{Catalog, Field, FieldType, Model};
 
 /// What `t` is.
@@ -30,6 +34,7 @@ pub struct BaseRow {
     pub(super) company: Option<i64>,
     active_test: bool,
     pub(super) unaccent: bool,
+    pub(super) host_like: bool,
 }
 
 impl BaseRow {
@@ -42,6 +47,7 @@ impl BaseRow {
             company: None,
             active_test: false,
             unaccent: false,
+            host_like: false,
         }
     }
 
@@ -85,6 +91,13 @@ impl BaseRow {
         self
     }
 
+    /// Answers as the host does also where nobody can have meant it: a condition on a field that cannot be searched
+    /// is met by every record. Off by default: such fields are refused.
+    pub fn host_like(mut self, on: bool) -> Self {
+        self.host_like = on;
+        self
+    }
+
     /// For a host that runs with its unaccent option; off by default.
     pub fn unaccent(mut self, on: bool) -> Self {
         self.unaccent = on;
@@ -106,6 +119,22 @@ pub struct Compiled {
     pub tables: BTreeMap<String, BTreeSet<String>>,
     /// What `check` shows.
     pub notes: Vec<Note>,
+    /// Texts that only PostgreSQL can read, and the types that it must read them as (`date`, `timestamp`). The host
+    /// fails on one that it cannot read, wherever in the domain it stands; the SQL only when it comes to it.
+    pub dates: Vec<(String, &'static str)>,
+    /// Searches that must find nobody.
+    pub searches: Vec<Search>,
+}
+
+/// A search that the host makes before it knows that the domain is wrong: it is only if somebody is found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// A boolean expression.
+    pub sql: String,
+    /// The values of its placeholders.
+    pub params: Vec<Param>,
+    /// What is wrong if it is true.
+    pub error: DomainError,
 }
 
 /// Compiles a domain on a model; relations lead to other models of the catalogue.
@@ -129,6 +158,8 @@ pub fn compile(
         catalog,
         aliases,
         notes: Vec::new(),
+        dates: Vec::new(),
+        searches: Vec::new(),
         pool: Pool::default(),
         lang: None,
         company: None,
@@ -139,8 +170,14 @@ pub fn compile(
         depth: 0,
         leaves: 0,
     };
-    let mut condition = compiler.walk(domain, false, &scope)?;
-    if scope.active && !mentions_active(domain) {
+    let mut condition = match is_never(domain) {
+        true => Condition::Const(false),
+        false => {
+            let tree = compiler.tree(domain, false, model)?;
+            compiler.node(&tree, &scope)?
+        }
+    };
+    if scope.active && !mentions(domain, "active") {
         condition = compiler.unarchived(&scope, condition);
     }
     let (sql, params) = compiler
@@ -152,18 +189,22 @@ pub fn compile(
         columns: compiler.columns,
         tables: compiler.tables,
         notes: compiler.notes,
+        dates: compiler.dates,
+        searches: compiler.searches,
     })
 }
 
-/// Whether the top level of a domain says anything about `active`, even nothing.
-pub(super) fn mentions_active(domain: &Domain) -> bool {
-    domain.leaves().iter().any(|leaf| leaf.field == "active")
+/// Whether the top level of a domain says anything about the column that archives records, even nothing.
+fn mentions(domain: &Domain, column: &str) -> bool {
+    domain.leaves().iter().any(|leaf| leaf.field == column)
 }
 
 pub(super) struct Compiler<'m> {
     pub(super) catalog: &'m Catalog,
     pub(super) aliases: &'m Aliases,
     pub(super) notes: Vec<Note>,
+    pub(super) dates: Vec<(String, &'static str)>,
+    pub(super) searches: Vec<Search>,
     pub(super) pool: Pool,
     pub(super) lang: Option<Sql>,
     pub(super) company: Option<Sql>,
@@ -172,7 +213,7 @@ pub(super) struct Compiler<'m> {
     pub(super) base: BaseRow,
     pub(super) scopes: usize,
     pub(super) depth: usize,
-    leaves: usize,
+    pub(super) leaves: usize,
 }
 
 impl<'m> Compiler<'m> {
@@ -203,65 +244,44 @@ impl<'m> Compiler<'m> {
         combine(vec![condition, Condition::Sql(active)], true)
     }
 
-    /// Compiles with `!` pushed down to the leaves.
-    pub(super) fn walk(
-        &mut self,
-        domain: &Domain,
-        negate: bool,
-        scope: &Scope<'m>,
-    ) -> Result<Condition, DomainError> {
-        let (parts, and) = match domain {
-            Domain::True => return Ok(Condition::Const(!negate)),
-            Domain::False => return Ok(Condition::Const(negate)),
-            Domain::Not(inner) => return self.walk(inner, !negate, scope),
-            Domain::Leaf(leaf) => return self.leaf(leaf, negate, scope),
-            Domain::And(parts) => (parts, !negate),
-            Domain::Or(parts) => (parts, negate),
+    pub(super) fn node(&mut self, tree: &Tree<'m>, scope: &Scope<'m>) -> Result<Condition, DomainError> {
+        let (parts, and) = match tree {
+            Tree::Const(value) => return Ok(Condition::Const(*value)),
+            Tree::Leaf(leaf, operator) => return self.plain(scope, leaf, operator.plain()),
+            Tree::Not(leaf) => return Ok(self.plain(scope, leaf, leaf.operator.plain())?.negated()),
+            Tree::Any(any) => {
+                let active = any.inner.mentions_active();
+                let follow = self.follow(any.field, &any.leaf, any.negative, active);
+                return self.any(
+                    scope,
+                    follow,
+                    &mut |c, s, search| match search && any.inner.is_never() {
+                        true => Ok(Condition::Const(false)),
+                        false => c.node(&any.inner, s),
+                    },
+                );
+            }
+            Tree::And(parts) => (parts, true),
+            Tree::Or(parts) => (parts, false),
         };
         let parts = parts
             .iter()
-            .map(|part| self.walk(part, negate, scope))
+            .map(|part| self.node(part, scope))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(combine(parts, and))
-    }
-
-    fn leaf(&mut self, leaf: &Leaf, negate: bool, scope: &Scope<'m>) -> Result<Condition, DomainError> {
-        self.leaves += 1;
-        if self.leaves > 4 * MAX_LEAVES {
-            let message = format!("more than {} conditions in all", 4 * MAX_LEAVES);
-            return Err(DomainError::new(ErrorKind::Limit, leaf.span, message));
-        }
-        // A path becomes its `any` form first and is then negated as a whole.
-        if let Some((first, rest)) = leaf.field.split_once('.') {
-            relation::check_path(leaf, scope.model, self.aliases)?;
-            let field = self.resolve(scope, first, leaf)?;
-            let inner = Leaf {
-                field: rest.to_owned(),
-                ..leaf.clone()
-            };
-            let follow = self.follow(field, leaf, negate, rest == "active");
-            return self.any(scope, follow, &mut |c, s, negate| c.leaf(&inner, negate, s));
-        }
-        let opposite = leaf.operator.opposite().filter(|_| negate);
-        let condition = self.plain(scope, leaf, opposite.unwrap_or(leaf.operator))?;
-        Ok(if negate && opposite.is_none() {
-            condition.negated()
-        } else {
-            condition
-        })
     }
 
     /// The field that a name stands for; secret ones stand for nothing.
     pub(super) fn resolve(
         &mut self,
-        scope: &Scope<'m>,
+        model: &'m Model,
         name: &str,
         leaf: &Leaf,
     ) -> Result<&'m Field, DomainError> {
         let field = self
             .aliases
-            .resolve(scope.model, name, leaf.field_span, &mut self.notes)?;
-        secret::check(scope.model, field, leaf.field_span)?;
+            .resolve(model, name, leaf.field_span, &mut self.notes)?;
+        secret::check(model, field, leaf.field_span)?;
         Ok(field)
     }
 
@@ -272,8 +292,11 @@ impl<'m> Compiler<'m> {
         leaf: &Leaf,
         operator: Operator,
     ) -> Result<Condition, DomainError> {
+        if parts::is_part(leaf, scope.model) {
+            return self.part(scope, leaf, operator);
+        }
         let known = self.notes.len();
-        let field = self.resolve(scope, &leaf.field, leaf)?;
+        let field = self.resolve(scope.model, &leaf.field, leaf)?;
         if let Some((parent, model)) = self.inherited(scope.model, field) {
             let inner = Leaf {
                 field: field.name.clone(),
@@ -285,7 +308,6 @@ impl<'m> Compiler<'m> {
         }
         match operator {
             Operator::ChildOf | Operator::ParentOf => return self.hierarchy(scope, field, leaf, operator),
-            Operator::Any | Operator::NotAny => return self.subdomain(scope, field, leaf, operator),
             _ => {}
         }
         match (field.ttype, &field.column_type) {
@@ -294,7 +316,7 @@ impl<'m> Compiler<'m> {
             }
             (_, None) if self.is_name_field(scope.model, field) => self.name_condition(scope, operator, leaf),
             (_, None) if field.related.is_some() => self.related_leaf(scope, field, leaf, operator),
-            (_, None) => Err(plan::no_column(scope.model, field, leaf)),
+            (_, None) => self.columnless(scope, field, leaf, operator),
             (FieldType::Many2one, _) if relation::is_name(&leaf.value) => {
                 self.many2one_name(scope, field, leaf, operator)
             }
@@ -310,5 +332,51 @@ impl<'m> Compiler<'m> {
                 self.test(scope, planned?, leaf)
             }
         }
+    }
+
+    /// A field that has no column and whose value nothing else tells.
+    pub(super) fn columnless(
+        &mut self,
+        scope: &Scope<'m>,
+        field: &'m Field,
+        leaf: &Leaf,
+        operator: Operator,
+    ) -> Result<Condition, DomainError> {
+        if !self.base.host_like || names::has_own_search(field) {
+            return Err(plan::no_column(scope.model, field, leaf));
+        }
+        let attached = field.ttype == FieldType::Binary && field.store;
+        let equal = matches!(operator, Operator::Eq | Operator::Ne);
+        if !attached || !equal || leaf.value.value.truthy() {
+            return Ok(Condition::Const(true));
+        }
+        self.attached(scope, field, leaf, operator == Operator::Ne)
+    }
+
+    /// Whether the record has the file.
+    fn attached(
+        &mut self,
+        scope: &Scope<'m>,
+        field: &'m Field,
+        leaf: &Leaf,
+        has: bool,
+    ) -> Result<Condition, DomainError> {
+        let known = |model: &&Arc<Model>| {
+            ["res_model", "res_field", "res_id"]
+                .iter()
+                .all(|column| model.column(column).is_some())
+        };
+        let Some(files) = self.catalog.model("ir.attachment").filter(known) else {
+            return Err(plan::no_column(scope.model, field, leaf));
+        };
+        let found = self.subselect(files, Filter::NONE, "res_id", leaf, &mut |c, s| {
+            let mut parts = Vec::new();
+            for (column, value) in [("res_model", &scope.model.name), ("res_field", &field.name)] {
+                let value = c.pool.bind(Param::Text(Some(value.clone())), "");
+                parts.push(Condition::Sql(c.read(s, column).then(" = ").add(value)));
+            }
+            Ok(combine(parts, true))
+        })?;
+        Ok(self.owner(scope, !has, found))
     }
 }

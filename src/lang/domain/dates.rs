@@ -39,6 +39,8 @@ pub(super) fn date(node: &Node, notes: &mut Vec<Note>) -> Result<Moment<NaiveDat
                 exact,
             });
         }
+        // PostgreSQL reads 20261231.
+        Value::Int(_) | Value::List(_) | Value::Tuple(_) => return Ok(as_it_is(node)),
         other => return Err(not_a_date(other, node.span)),
     };
     let text = exact
@@ -70,7 +72,25 @@ pub(super) fn datetime(
             let exact = read(text, node.span, notes)?;
             Ok(widen(text, exact, part))
         }
+        Value::Int(_) | Value::List(_) | Value::Tuple(_) => Ok(as_it_is(node)),
         other => Err(not_a_date(other, node.span)),
+    }
+}
+
+/// The text of a list; PostgreSQL reads a date in brackets.
+fn as_it_is<T>(node: &Node) -> Moment<T> {
+    Moment {
+        text: node.value.to_python_str(),
+        exact: None,
+    }
+}
+
+/// A datetime as the text that a pattern is made of: a date is its midnight.
+pub(super) fn as_text(node: &Node) -> String {
+    match &node.value {
+        Value::Date(day) => datetime_text(&day.and_time(NaiveTime::MIN)),
+        Value::Str(text) if text.chars().count() == 10 => format!("{text} 00:00:00"),
+        other => other.to_python_str(),
     }
 }
 

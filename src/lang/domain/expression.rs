@@ -123,7 +123,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// JSON with dicts.
-fn plain(json: &Json) -> MontyObject {
+pub(crate) fn plain(json: &Json) -> MontyObject {
     let pairs = |map: &Map<String, Json>| {
         let pairs = map
             .iter()
@@ -228,7 +228,12 @@ impl Source {
 
     /// Whether it asks about the user, so that the facts in [`Vars::user`] are worth a query.
     pub fn needs_user(&self) -> bool {
-        matches!(&self.form, Form::Program(program) if program.uses("user"))
+        self.uses("user")
+    }
+
+    /// Whether it is an expression in which that name occurs.
+    pub fn uses(&self, name: &str) -> bool {
+        matches!(&self.form, Form::Program(program) if program.uses(name))
     }
 
     /// The domain as it is for these names.
@@ -251,12 +256,26 @@ impl Source {
                 error => error,
             }
         })?;
-        let mut reader = Reader {
-            span: (0..self.text.len()).into(),
-            left: MAX_VALUES,
-        };
-        Domain::build(&reader.node(value, 0)?)
+        of_value(value, (0..self.text.len()).into())
     }
+}
+
+impl From<Failure> for DomainError {
+    fn from(failure: Failure) -> Self {
+        explain(failure)
+    }
+}
+
+/// A domain that code computed; all its places are `span`.
+///
+/// # Errors
+/// [`DomainError`] where the value is no domain.
+pub(crate) fn of_value(value: MontyObject, span: Span) -> Result<Domain, DomainError> {
+    let mut reader = Reader {
+        span,
+        left: MAX_VALUES,
+    };
+    Domain::build(&reader.node(value, 0)?)
 }
 
 fn explain(failure: Failure) -> DomainError {

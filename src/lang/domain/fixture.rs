@@ -62,5 +62,6 @@ pub(super) fn permit() -> Model {
         name: "sicantik.permit".into(),
         table: "sicantik_permit".into(),
         fields: fields.into_iter().map(|f| (f.name.clone(), f)).collect(),
+        order: Vec::new(),
     }
 }

@@ -21,7 +21,7 @@ impl<'m> Compiler<'m> {
         leaf: &Leaf,
         operator: Operator,
     ) -> Result<Condition, DomainError> {
-        let comodel = self.comodel(scope, field, leaf)?;
+        let comodel = self.comodel(scope.model, field, leaf)?;
         let search = searched(operator, &leaf.value);
         let found = self.subselect(comodel, Filter::NONE, "id", leaf, &mut |c, s| {
             c.name_condition(s, search, leaf)
@@ -40,16 +40,26 @@ impl<'m> Compiler<'m> {
         let negative = is_negative(operator);
         match &leaf.value.value {
             Value::Bool(false) => self.empty(scope, field, leaf, !negative),
+            // Nothing is searched for among nothing.
+            Value::Str(text) if text.is_empty() && matches!(operator, Operator::In | Operator::NotIn) => {
+                Ok(Condition::Const(negative))
+            }
             Value::Str(_) => {
                 let search = match operator {
                     Operator::In | Operator::NotIn => return Err(not_ids(&leaf.value)),
-                    other => searched(other, &leaf.value),
+                    other => other.opposite().filter(|_| negative).unwrap_or(other),
                 };
                 let follow = self.follow(field, leaf, negative, false);
                 self.any(scope, follow, &mut |c, s, _| c.name_condition(s, search, leaf))
             }
             _ => {
-                let ids = ids(field, &leaf.value)?;
+                let loose = self
+                    .comodel(scope.model, field, leaf)
+                    .ok()
+                    .zip(field.relation_field.as_ref())
+                    .and_then(|(comodel, inverse)| comodel.fields.get(inverse))
+                    .is_some_and(|inverse| inverse.ttype == FieldType::Many2oneReference);
+                let ids = ids(field, &leaf.value, loose)?;
                 self.among(scope, field, leaf, negative, ids)
             }
         }
@@ -66,7 +76,7 @@ impl<'m> Compiler<'m> {
         if field.ttype == FieldType::Many2many {
             return self.linked(scope, field, leaf, empty, None);
         }
-        let comodel = self.comodel(scope, field, leaf)?;
+        let comodel = self.comodel(scope.model, field, leaf)?;
         let inverse = self.inverse(comodel, field, leaf)?;
         let filter = Filter {
             here: scope.active,
@@ -93,7 +103,7 @@ impl<'m> Compiler<'m> {
         if field.ttype == FieldType::Many2many {
             return self.linked(scope, field, leaf, negative, Some(among));
         }
-        let comodel = self.comodel(scope, field, leaf)?;
+        let comodel = self.comodel(scope.model, field, leaf)?;
         let inverse = self.inverse(comodel, field, leaf)?;
         let owner = scope.model;
         let found = self.subselect(comodel, Filter::NONE, inverse, leaf, &mut |c, s| {
@@ -105,16 +115,24 @@ impl<'m> Compiler<'m> {
 }
 
 /// The ids of a value. A many2many takes what is not set for nothing; a one2many's SQL would fail on it.
-fn ids(field: &Field, value: &Node) -> Result<Vec<i64>, DomainError> {
+fn ids(field: &Field, value: &Node, loose: bool) -> Result<Vec<i64>, DomainError> {
     let many = field.ttype == FieldType::Many2many;
     let one = [value.clone()];
     let items = value.value.items().unwrap_or(&one);
+    let real = items.iter().any(|item| matches!(item.value, Value::Float(_)));
     let mut ids = Vec::new();
     for item in items {
         match &item.value {
             Value::None => {}
-            Value::Bool(false) if many => {}
+            Value::Bool(false) if loose => {}
+            _ if many && !item.value.truthy() => {}
             Value::Int(id) => ids.push(*id),
+            Value::Str(text) if real => {
+                let number: f64 = text.trim().parse().map_err(|_| not_ids(item))?;
+                if number.fract() == 0.0 {
+                    ids.push(number as i64);
+                }
+            }
             Value::Str(_) => ids.push(coerce::id(item).map_err(|_| not_ids(item))?),
             Value::Float(f) if f.is_finite() && f.fract() == 0.0 => ids.push(*f as i64),
             Value::Float(f) if f.is_finite() => {}

@@ -13,6 +13,13 @@ use crate::host::catalog::{Field, Model};
 
 /// Models that are found by other fields than their name.
 const FIELDS: &[(&str, &[&str])] = &[
+    ("sicantik.permit", &["registration_id"]),
+    ("sicantik.document", &["document_number"]),
+    ("signature.workflow", &["document_id"]),
+    ("phone.blacklist", &["number"]),
+    ("mail.message", &["record_name"]),
+    ("mail.followers", &["partner_id"]),
+    ("ir.config_parameter", &["key"]),
     (
         "res.partner",
         &["complete_name", "email", "ref", "vat", "company_registry"],
@@ -24,6 +31,37 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("ir.cron", &["cron_name"]),
     ("ir.module.module", &["shortdesc"]),
 ];
+
+/// Fields without a column that Odoo searches in a way of their own, which the catalogue does not tell.
+const SEARCHED: &[&str] = &[
+    "activity_date_deadline",
+    "activity_exception_decoration",
+    "activity_state",
+    "activity_summary",
+    "activity_type_id",
+    "activity_user_id",
+    "channel_ids",
+    "has_error",
+    "has_message",
+    "is_blacklisted",
+    "message_has_error",
+    "message_has_sms_error",
+    "message_is_follower",
+    "message_needaction",
+    "message_partner_ids",
+    "mobile_blacklisted",
+    "my_activity_date_deadline",
+    "needaction",
+    "phone_blacklisted",
+    "phone_mobile_search",
+    "phone_sanitized_blacklisted",
+    "starred",
+];
+
+/// Whether a field without a column can be searched all the same.
+pub(super) fn has_own_search(field: &Field) -> bool {
+    SEARCHED.contains(&field.name.as_str())
+}
 
 fn is_pattern(operator: Operator) -> bool {
     use Operator::{Ilike, Like, NotIlike, NotLike};
@@ -43,16 +81,19 @@ impl<'m> Compiler<'m> {
         operator: Operator,
         leaf: &Leaf,
     ) -> Result<Condition, DomainError> {
-        if is_pattern(operator) && !leaf.value.value.truthy() {
+        let found_below = scope.model.name == "res.partner.category";
+        if is_pattern(operator) && !leaf.value.value.truthy() && leaf.field != "full_name" && !found_below {
             return Ok(Condition::Const(!is_negative(operator)));
         }
         match scope.model.name.as_str() {
             "res.groups" => self.group_name(scope, operator, leaf),
             "res.partner.category" => self.category_name(scope, operator, leaf),
-            _ => {
-                let fields = fields(scope.model, leaf)?;
-                self.by_fields(scope, &fields, operator, leaf)
-            }
+            "res.users" => self.user_name(scope, operator, leaf),
+            _ => match fields(scope.model, leaf) {
+                Ok(fields) => self.by_fields(scope, &fields, operator, leaf),
+                Err(_) if self.base.host_like => Ok(Condition::Const(true)),
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -72,6 +113,35 @@ impl<'m> Compiler<'m> {
             parts.push(self.plain(scope, &test, operator)?);
         }
         Ok(combine(parts, is_negative(operator)))
+    }
+
+    /// Whoever has the value as a login is meant, and nobody else; where there is none, the name counts.
+    fn user_name(
+        &mut self,
+        scope: &Scope<'m>,
+        operator: Operator,
+        leaf: &Leaf,
+    ) -> Result<Condition, DomainError> {
+        let named = self.by_fields(scope, &["name"], operator, leaf)?;
+        let exact = matches!(operator, Operator::Eq | Operator::Ilike) && leaf.value.value.truthy();
+        if !exact || scope.model.column("login").is_none() {
+            return Ok(named);
+        }
+        let login = Leaf {
+            field: "login".to_owned(),
+            ..leaf.clone()
+        };
+        let filter = Filter {
+            here: scope.active,
+            below: scope.active,
+        };
+        let found = self.subselect(scope.model, filter, "id", leaf, &mut |c, s| {
+            c.plain(s, &login, Operator::Eq)
+        })?;
+        let nobody = Condition::Sql(found.clone().wrapped("NOT EXISTS (", ")"));
+        let them = self.owner(scope, false, found);
+        let otherwise = combine(vec![nobody, named], true);
+        Ok(combine(vec![them, otherwise], false))
     }
 
     /// Categories are found with everything below them.
@@ -111,10 +181,17 @@ impl<'m> Compiler<'m> {
             .find(|name| scope.model.column(name).is_some());
         let one = [leaf.value.clone()];
         let names: Vec<&Node> = leaf.value.value.items().unwrap_or(&one).iter().collect();
-        let (Some(category), true) = (category, names.iter().all(|n| matches!(n.value, Value::Str(_))))
-        else {
+        let Some(category) = category else {
             return self.by_fields(scope, &["name"], operator, leaf);
         };
+        if matches!(leaf.value.value, Value::Bool(_)) {
+            return self.by_fields(scope, &["name"], operator, leaf);
+        }
+        let group = |node: &Node| matches!(&node.value, Value::Str(name) if name.chars().any(|c| c != '/'));
+        if let Some(wrong) = names.iter().find(|node| !group(node)) {
+            let message = format!("{} where the name of a group belongs", wrong.value.repr());
+            return Err(DomainError::new(ErrorKind::Type, wrong.span, message));
+        }
         let negative = is_negative(operator);
         let mut parts = Vec::new();
         for node in names {
@@ -159,7 +236,7 @@ impl<'m> Compiler<'m> {
             ..leaf.clone()
         };
         let named = self.plain(scope, &test("name", group), operator)?;
-        let field = self.resolve(scope, category, leaf)?;
+        let field = self.resolve(scope.model, category, leaf)?;
         let place = test("name", above);
         let follow = self.follow(field, leaf, false, true);
         let mut of_category = self.any(scope, follow, &mut |c, s, _| c.plain(s, &place, operator))?;

@@ -66,7 +66,7 @@ fn scan(parser: &mut Parser<'_>) {
 }
 
 /// The number without its underscores, each of which must stand between two digits.
-fn plain(text: &str) -> Option<String> {
+pub(super) fn plain(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
     let placed = |(at, _): (usize, &u8)| digit(at.checked_sub(1)) && digit(Some(at + 1));

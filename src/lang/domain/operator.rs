@@ -5,7 +5,7 @@ use super::value::{Node, Value};
 
 macro_rules! operators {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal, $opposite:expr;)*) => {
-        /// The operators of Odoo 18; `<>` is read as `!=`.
+        /// The operators of Odoo 18.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Operator { $($(#[doc = $doc])* $name,)* }
 
@@ -32,6 +32,8 @@ operators! {
     Eq = "=", Some(Ne);
     /// `!=`
     Ne = "!=", Some(Eq);
+    /// `<>`, another `!=` of which `!` makes SQL's NOT
+    Differs = "<>", None;
     /// `<`
     Lt = "<", Some(Ge);
     /// `<=`
@@ -71,9 +73,14 @@ operators! {
 impl Operator {
     /// The operator of that exact spelling.
     pub fn from_text(text: &str) -> Option<Self> {
-        match text {
-            "<>" => Some(Self::Ne),
-            _ => Self::ALL.iter().copied().find(|op| op.as_str() == text),
+        Self::ALL.iter().copied().find(|op| op.as_str() == text)
+    }
+
+    /// The operator that it is another spelling of, or itself.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Differs => Self::Ne,
+            other => other,
         }
     }
 
@@ -112,6 +119,10 @@ impl Operator {
 }
 
 fn known() -> String {
-    let names: Vec<_> = Operator::ALL.iter().map(|op| op.as_str()).collect();
+    let names: Vec<_> = Operator::ALL
+        .iter()
+        .filter(|op| **op == op.plain())
+        .map(|op| op.as_str())
+        .collect();
     format!("the operators are {}", names.join(", "))
 }

@@ -3,7 +3,7 @@
 use super::alias::{Aliases, Note};
 use super::ast::Leaf;
 use super::coerce::{self, Kind, Scalar};
-use super::dates::DayPart;
+use super::dates::{self, DayPart};
 use super::error::{DomainError, ErrorKind};
 use super::operator::Operator;
 use super::relation;
@@ -42,10 +42,11 @@ pub(super) enum Test {
     /// `c = TRUE`, or `c IS NULL OR c = FALSE`
     Boolean(bool),
     Compare(Comparison, Scalar, Nulls),
-    /// `c IN (…)` or its negation; never empty.
+    /// `c IN (…)` or its negation; never empty. With a NULL among the values it is never false, or never true.
     Among {
         negative: bool,
         values: Vec<Scalar>,
+        null: bool,
         nulls: Nulls,
     },
     /// `c LIKE …`; no pattern is `LIKE NULL`.
@@ -105,19 +106,21 @@ impl<'m> Planner<'m> {
         let list = value.value.items();
         match (operator, list, &value.value) {
             (Op::EqOrUnset, _, v) if v.is_unset() => Ok(Test::Const(true)),
-            (Op::EqOrUnset | Op::Eq | Op::In, Some(items), _) => self.among(field, kind, false, items),
-            (Op::Ne | Op::NotIn, Some(items), _) => self.among(field, kind, true, items),
-            (Op::In, None, Value::Bool(false)) => Ok(Test::Const(false)),
-            (Op::In, None, Value::Bool(true)) | (Op::Eq | Op::EqOrUnset, ..) => {
+            (Op::Eq | Op::In, Some(items), _) => self.among(field, kind, false, items),
+            (Op::Ne | Op::Differs | Op::NotIn, Some(items), _) => self.among(field, kind, true, items),
+            // No list: `in` is `=`, and `not in` is `!=`.
+            (Op::In, None, Value::Bool(_)) | (Op::Eq | Op::EqOrUnset, ..) => {
                 self.equal(field, kind, false, value)
             }
-            (Op::NotIn, None, Value::Bool(_)) | (Op::Ne, ..) => self.equal(field, kind, true, value),
+            (Op::NotIn, None, Value::Bool(_)) | (Op::Ne | Op::Differs, ..) => {
+                self.equal(field, kind, true, value)
+            }
             (Op::In | Op::NotIn, None, _) => Err(not_a_list(operator, value)),
-            (Op::Lt, ..) => self.order(kind, Comparison::Lt, value),
-            (Op::Le, ..) => self.order(kind, Comparison::Le, value),
-            (Op::Gt, ..) => self.order(kind, Comparison::Gt, value),
-            (Op::Ge, ..) => self.order(kind, Comparison::Ge, value),
-            _ => pattern(operator, value),
+            (Op::Lt, ..) => self.order(field, kind, Comparison::Lt, value),
+            (Op::Le, ..) => self.order(field, kind, Comparison::Le, value),
+            (Op::Gt, ..) => self.order(field, kind, Comparison::Gt, value),
+            (Op::Ge, ..) => self.order(field, kind, Comparison::Ge, value),
+            _ => self.pattern(field, kind, operator, value),
         }
     }
 
@@ -130,11 +133,11 @@ impl<'m> Planner<'m> {
     ) -> Result<Test, DomainError> {
         let comparison = if negative { Comparison::Ne } else { Comparison::Eq };
         let set = if negative { Test::NotNull } else { Test::IsNull };
-        let zero = matches!(value.value, Value::Int(0) | Value::Float(0.0));
+        let truthy = value.value.truthy();
         match (kind, &value.value) {
             (Kind::Boolean, Value::None) => return Ok(set),
-            (Kind::Boolean, v) => return Ok(Test::Boolean(v.truthy() != negative)),
-            (Kind::Many2one, _) if zero => return Ok(set),
+            (Kind::Boolean, _) => return Ok(Test::Boolean(truthy != negative)),
+            (Kind::Many2one | Kind::Id, _) if !truthy => return Ok(set),
             (_, v) if v.is_unset() => {
                 let Some(falsy) = kind.falsy() else { return Ok(set) };
                 let nulls = if negative { Nulls::Plain } else { Nulls::Pass };
@@ -143,24 +146,33 @@ impl<'m> Planner<'m> {
             _ => {}
         }
         let scalar = self.scalar(field, kind, value, DayPart::Start)?;
-        let nulls = match () {
-            () if kind.is_number() => zero_rule(comparison, &scalar),
-            () if value.value.truthy() == negative => Nulls::Pass,
-            () => Nulls::Plain,
+        // The value as it was written decides, not what the column's type makes of it: `'0'` is no `0`.
+        let nulls = if truthy == negative {
+            Nulls::Pass
+        } else {
+            Nulls::Plain
         };
         Ok(Test::Compare(comparison, scalar, nulls))
     }
 
-    fn order(&mut self, kind: Kind, comparison: Comparison, value: &Node) -> Result<Test, DomainError> {
-        if value.value.is_unset() && !kind.is_number() && kind != Kind::Boolean {
-            return Ok(Test::Const(false));
-        }
-        if kind == Kind::Many2one && matches!(value.value, Value::Int(0) | Value::Float(0.0)) {
+    fn order(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        comparison: Comparison,
+        value: &Node,
+    ) -> Result<Test, DomainError> {
+        let unset = match kind {
+            Kind::Boolean | Kind::Pointer => false,
+            Kind::Many2one => !value.value.truthy(),
+            kind => value.value.is_unset() && !kind.is_number(),
+        };
+        if unset {
             return Ok(Test::Const(false));
         }
         let end = matches!(comparison, Comparison::Gt | Comparison::Le);
         let part = if end { DayPart::End } else { DayPart::Start };
-        let scalar = coerce::scalar(kind, value, part, &mut self.notes)?;
+        let scalar = coerce::scalar(self.digits(field), kind, value, part, &mut self.notes)?;
         let nulls = if kind.is_number() {
             zero_rule(comparison, &scalar)
         } else {
@@ -176,14 +188,16 @@ impl<'m> Planner<'m> {
         negative: bool,
         items: &[Node],
     ) -> Result<Test, DomainError> {
-        let zero_is_null =
-            |v: &Value| kind == Kind::Many2one && matches!(v, Value::Int(0) | Value::Float(0.0));
-        let (mut values, mut unset) = (Vec::new(), false);
+        let (mut values, mut unset, mut null) = (Vec::new(), false, false);
         for item in items {
-            if item.value.is_unset() || zero_is_null(&item.value) {
+            if item.value.is_unset() {
                 unset = true;
+            } else if kind == Kind::Many2one && !item.value.truthy() {
+                null = true;
+            } else if kind == Kind::Boolean {
+                values.push(Scalar::Boolean(item.value.truthy()));
             } else {
-                values.push(self.scalar(field, kind, item, DayPart::Untouched)?);
+                values.push(self.item(field, kind, item, items)?);
             }
         }
         if kind == Kind::Boolean {
@@ -194,33 +208,92 @@ impl<'m> Planner<'m> {
                 .map(|(_, value)| Scalar::Boolean(value))
                 .collect();
         } else if let Some(falsy) = kind.falsy() {
-            let listed = values.iter().any(|v| *v == falsy || v.number() == Some(0.0));
+            let listed = items.iter().any(|item| is_falsy(kind, &item.value));
             if unset && !listed {
                 values.push(falsy);
             }
             unset |= listed;
         }
-        Ok(match (values.is_empty(), negative, unset) {
+        let nulls = match (negative, unset) {
+            (true, true) => Nulls::Fail,
+            (true, false) | (false, true) => Nulls::Pass,
+            (false, false) => Nulls::Plain,
+        };
+        Ok(match (values.is_empty() && !null, negative, unset) {
             (true, false, false) => Test::Const(false),
             (true, false, true) => Test::IsNull,
             (true, true, false) => Test::Const(true),
             (true, true, true) => Test::NotNull,
-            (false, false, false) => Test::Among {
-                negative,
-                values,
-                nulls: Nulls::Plain,
-            },
-            (false, true, true) => Test::Among {
-                negative,
-                values,
-                nulls: Nulls::Fail,
-            },
             (false, ..) => Test::Among {
                 negative,
                 values,
-                nulls: Nulls::Pass,
+                null,
+                nulls,
             },
         })
+    }
+
+    fn item(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        item: &Node,
+        items: &[Node],
+    ) -> Result<Scalar, DomainError> {
+        match kind {
+            Kind::Many2one | Kind::Id => coerce::key(item, items),
+            _ => self.scalar(field, kind, item, DayPart::Untouched),
+        }
+    }
+
+    /// The family of `like`: the value is not escaped, the column is cast to text.
+    fn pattern(
+        &mut self,
+        field: &Field,
+        kind: Kind,
+        operator: Operator,
+        value: &Node,
+    ) -> Result<Test, DomainError> {
+        use Operator as Op;
+        let negative = matches!(operator, Op::NotLike | Op::NotIlike);
+        let fold = matches!(operator, Op::Ilike | Op::NotIlike | Op::EqIlike);
+        let truthy = value.value.truthy();
+        let whole = matches!(operator, Op::EqLike | Op::EqIlike);
+        if !whole && !truthy {
+            return Ok(Test::Const(!negative));
+        }
+        let nulls = if truthy == negative {
+            Nulls::Pass
+        } else {
+            Nulls::Plain
+        };
+        let pattern = match kind {
+            Kind::Datetime if truthy => Some(dates::as_text(value)),
+            _ if !whole => Some(coerce::text(value)?),
+            Kind::Many2one if !truthy => None,
+            Kind::Numeric => Some(self.scalar(field, kind, value, DayPart::Start)?.into_text()),
+            Kind::Int | Kind::Float | Kind::Boolean | Kind::Pointer | Kind::Many2one => {
+                return Err(no_text(field, operator, value));
+            }
+            _ if value.value.is_unset() => None,
+            _ => Some(coerce::text(value)?),
+        };
+        let pattern = match whole {
+            true => pattern,
+            false => pattern.map(|text| format!("%{text}%")),
+        };
+        Ok(Test::Pattern {
+            negative,
+            fold,
+            pattern,
+            nulls,
+        })
+    }
+
+    /// Digits after the point to which a number is rounded before it is compared.
+    fn digits(&self, field: &Field) -> Option<i32> {
+        let known = |(model, name, _): &&(&str, &str, i32)| *model == self.model.name && *name == field.name;
+        DIGITS.iter().find(known).map(|(_, _, digits)| *digits)
     }
 
     /// The value in the column's type, a selection's value by its alias.
@@ -231,7 +304,7 @@ impl<'m> Planner<'m> {
         node: &Node,
         part: DayPart,
     ) -> Result<Scalar, DomainError> {
-        let scalar = coerce::scalar(kind, node, part, &mut self.notes)?;
+        let scalar = coerce::scalar(self.digits(field), kind, node, part, &mut self.notes)?;
         Ok(match scalar {
             Scalar::Text(text) if kind == Kind::Selection => Scalar::Text(self.aliases.selection_value(
                 self.model,
@@ -242,6 +315,23 @@ impl<'m> Planner<'m> {
             )),
             other => other,
         })
+    }
+}
+
+/// Numbers with fixed digits, which the catalogue does not tell.
+const DIGITS: &[(&str, &str, i32)] = &[
+    ("res.partner", "partner_latitude", 7),
+    ("res.partner", "partner_longitude", 7),
+    ("res.currency", "rounding", 6),
+];
+
+/// Whether a value of a list is the one that NULL counts as.
+fn is_falsy(kind: Kind, value: &Value) -> bool {
+    match value {
+        Value::Int(0) => kind.is_number(),
+        Value::Float(f) => kind.is_number() && *f == 0.0,
+        Value::Str(text) => !kind.is_number() && text.is_empty(),
+        _ => false,
     }
 }
 
@@ -259,40 +349,14 @@ fn zero_rule(comparison: Comparison, scalar: &Scalar) -> Nulls {
     if passes { Nulls::Pass } else { Nulls::Plain }
 }
 
-/// The family of `like`: the value is not escaped, the column is cast to text.
-fn pattern(operator: Operator, value: &Node) -> Result<Test, DomainError> {
-    use Operator as Op;
-    let negative = matches!(operator, Op::NotLike | Op::NotIlike);
-    let fold = matches!(operator, Op::Ilike | Op::NotIlike | Op::EqIlike);
-    if matches!(operator, Op::EqLike | Op::EqIlike) {
-        let nulls = if value.value.truthy() {
-            Nulls::Plain
-        } else {
-            Nulls::Pass
-        };
-        let pattern = if value.value.is_unset() {
-            None
-        } else {
-            Some(coerce::text(value)?)
-        };
-        return Ok(Test::Pattern {
-            negative,
-            fold,
-            pattern,
-            nulls,
-        });
-    }
-    if !value.value.truthy() {
-        return Ok(Test::Const(!negative));
-    }
-    let nulls = if negative { Nulls::Pass } else { Nulls::Plain };
-    let pattern = Some(format!("%{}%", coerce::text(value)?));
-    Ok(Test::Pattern {
-        negative,
-        fold,
-        pattern,
-        nulls,
-    })
+fn no_text(field: &Field, operator: Operator, value: &Node) -> DomainError {
+    let message = format!(
+        "`{}` compares texts, `{}` holds none",
+        operator.as_str(),
+        field.name
+    );
+    DomainError::new(ErrorKind::Type, value.span, message)
+        .hint("use `=`, or `like`, which reads the value as a text")
 }
 
 fn not_a_list(operator: Operator, value: &Node) -> DomainError {

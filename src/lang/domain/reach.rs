@@ -1,18 +1,18 @@
 //! Conditions that follow a relation, as Odoo 18 writes them: memberships in subselects.
 
 use super::MAX_STEPS;
-use super::ast::{Domain, Leaf};
-use super::compile::{Compiler, mentions_active};
+use super::ast::Leaf;
+use super::compile::Compiler;
 use super::error::{DomainError, ErrorKind};
 use super::operator::Operator;
 use super::plan;
-use super::relation::{is_negative, is_relation, not_a_relation};
+use super::relation::is_negative;
 use super::scope::{Condition, Scope, combine};
 use super::sql::Sql;
 use crate::host::catalog::{Field, FieldType, Model};
 use crate::host::record::quote;
 
-/// A condition on the rows at the other end; the flag pushes a `!` into it.
+/// A condition on the rows at the other end; the flag is false where they are joined rather than searched.
 pub(super) type Inner<'i, 'm> =
     &'i mut dyn FnMut(&mut Compiler<'m>, &Scope<'m>, bool) -> Result<Condition, DomainError>;
 
@@ -59,27 +59,6 @@ impl<'m> Compiler<'m> {
         }
     }
 
-    /// `any D`, `not any D`
-    pub(super) fn subdomain(
-        &mut self,
-        scope: &Scope<'m>,
-        field: &'m Field,
-        leaf: &Leaf,
-        operator: Operator,
-    ) -> Result<Condition, DomainError> {
-        if !is_relation(field) {
-            return Err(not_a_relation(field, leaf, operator));
-        }
-        let domain = Domain::build(&leaf.value)?;
-        let follow = self.follow(
-            field,
-            leaf,
-            operator == Operator::NotAny,
-            mentions_active(&domain),
-        );
-        self.any(scope, follow, &mut |c, s, negate| c.walk(&domain, negate, s))
-    }
-
     /// Rows that have, or have not, a related row which meets the condition.
     pub(super) fn any(
         &mut self,
@@ -90,7 +69,7 @@ impl<'m> Compiler<'m> {
         let field = follow.field;
         if let Some((parent, model)) = self.inherited(scope.model, field) {
             return self.joined(scope, parent, model, scope.active, &mut |c, s| {
-                let field = c.resolve(s, &field.name, follow.leaf)?;
+                let field = c.resolve(s.model, &field.name, follow.leaf)?;
                 c.any(s, Follow { field, ..follow }, inner)
             });
         }
@@ -99,7 +78,15 @@ impl<'m> Compiler<'m> {
             FieldType::One2many if field.store => self.one2many_any(scope, follow, inner),
             FieldType::Many2many if field.store => self.many2many_any(scope, follow, inner),
             _ if field.related.is_some() => self.related_any(scope, follow, inner),
-            _ => Err(plan::no_column(scope.model, field, follow.leaf)),
+            _ => {
+                let answer = self.columnless(scope, field, follow.leaf, Operator::Any)?;
+                // What is asked of the other end must be right all the same.
+                let comodel = self.comodel(scope.model, field, follow.leaf)?;
+                self.subselect(comodel, Filter::NONE, "id", follow.leaf, &mut |c, s| {
+                    inner(c, s, true)
+                })?;
+                Ok(answer)
+            }
         }
     }
 
@@ -109,19 +96,20 @@ impl<'m> Compiler<'m> {
         follow: Follow<'_, 'm>,
         inner: Inner<'_, 'm>,
     ) -> Result<Condition, DomainError> {
-        let comodel = self.comodel(scope, follow.field, follow.leaf)?;
+        let comodel = self.comodel(scope.model, follow.field, follow.leaf)?;
         if self.delegates(scope.model, &follow.field.name) {
             return self.joined(scope, &follow.field.name, comodel, false, &mut |c, s| {
-                let condition = inner(c, s, follow.negative)?;
+                let condition = inner(c, s, false)?;
                 if !follow.negative {
                     return Ok(condition);
                 }
+                // Here, and only here, `not any` is SQL's NOT: what NULL makes unknown stays unknown.
                 let missing = c.read(s, "id").then(" IS NULL");
-                Ok(combine(vec![Condition::Sql(missing), condition], false))
+                Ok(combine(vec![Condition::Sql(missing), condition.negated()], false))
             });
         }
         let found = self.subselect(comodel, Filter::NONE, "id", follow.leaf, &mut |c, s| {
-            inner(c, s, false)
+            inner(c, s, true)
         })?;
         Ok(self.member(scope, follow.field, follow.negative, found))
     }
@@ -149,7 +137,7 @@ impl<'m> Compiler<'m> {
         follow: Follow<'_, 'm>,
         inner: Inner<'_, 'm>,
     ) -> Result<Condition, DomainError> {
-        let comodel = self.comodel(scope, follow.field, follow.leaf)?;
+        let comodel = self.comodel(scope.model, follow.field, follow.leaf)?;
         let inverse = self.inverse(comodel, follow.field, follow.leaf)?;
         let children = is_children(scope.model, follow.field);
         let filter = Filter {
@@ -158,7 +146,7 @@ impl<'m> Compiler<'m> {
         };
         let owner = scope.model;
         let found = self.subselect(comodel, filter, inverse, follow.leaf, &mut |c, s| {
-            let condition = inner(c, s, false)?;
+            let condition = inner(c, s, true)?;
             Ok(c.of_lines(owner, s, inverse, condition))
         })?;
         Ok(self.owner(scope, follow.negative, found))
@@ -209,12 +197,12 @@ impl<'m> Compiler<'m> {
         follow: Follow<'_, 'm>,
         inner: Inner<'_, 'm>,
     ) -> Result<Condition, DomainError> {
-        let comodel = self.comodel(scope, follow.field, follow.leaf)?;
+        let comodel = self.comodel(scope.model, follow.field, follow.leaf)?;
         let filter = Filter {
             here: scope.active && !follow.active,
             below: scope.active,
         };
-        let found = self.subselect(comodel, filter, "id", follow.leaf, &mut |c, s| inner(c, s, false))?;
+        let found = self.subselect(comodel, filter, "id", follow.leaf, &mut |c, s| inner(c, s, true))?;
         let among = Sql::text(" IN (").add(found).then(")");
         self.linked(scope, follow.field, follow.leaf, follow.negative, Some(among))
     }
@@ -318,15 +306,15 @@ impl<'m> Compiler<'m> {
     /// The model at the other end.
     pub(super) fn comodel(
         &self,
-        scope: &Scope<'m>,
+        model: &Model,
         field: &Field,
         leaf: &Leaf,
     ) -> Result<&'m Model, DomainError> {
         let name = field.relation.as_deref().unwrap_or_default();
-        self.catalog.model(name).map(|model| &**model).ok_or_else(|| {
+        self.catalog.model(name).map(|target| &**target).ok_or_else(|| {
             let message = format!(
                 "`{}` of {} leads to {name}, of which the host has no table",
-                field.name, scope.model.name
+                field.name, model.name
             );
             DomainError::new(ErrorKind::Field, leaf.field_span, message)
         })
@@ -402,7 +390,7 @@ impl<'m> Compiler<'m> {
             return Err(plan::no_column(scope.model, follow.field, follow.leaf));
         };
         self.steps(scope, steps, follow.negative, follow.leaf, &mut |c, s| {
-            let field = c.resolve(s, last, follow.leaf)?;
+            let field = c.resolve(s.model, last, follow.leaf)?;
             c.any(s, Follow { field, ..follow }, inner)
         })
     }
@@ -422,7 +410,7 @@ impl<'m> Compiler<'m> {
         let Some((first, rest)) = steps.split_first() else {
             return end(self, &unfiltered);
         };
-        let field = self.resolve(scope, first, leaf)?;
+        let field = self.resolve(scope.model, first, leaf)?;
         let follow = self.follow(field, leaf, false, true);
         let found = self.any(&unfiltered, follow, &mut |c, s, _| {
             c.steps(s, rest, empty, leaf, end)

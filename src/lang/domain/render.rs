@@ -19,6 +19,7 @@ impl<'m> Compiler<'m> {
     ) -> Result<Condition, DomainError> {
         let column = self.column(scope, planned.field, planned.kind, leaf)?;
         let positive = is_positive(&planned.test);
+        self.dates.extend(unread(&planned.test));
         let sql = match planned.test {
             Test::Const(value) => return Ok(Condition::Const(value)),
             Test::IsNull => column.then(" IS NULL"),
@@ -36,6 +37,7 @@ impl<'m> Compiler<'m> {
             Test::Among {
                 negative,
                 values,
+                null,
                 nulls,
             } => {
                 let array = self.bind_list(planned.kind, values);
@@ -43,7 +45,12 @@ impl<'m> Compiler<'m> {
                     .clone()
                     .then(if negative { " <> ALL(" } else { " = ANY(" })
                     .add(array);
-                with_nulls(test.then(")"), column, nulls)
+                let test = match (null, negative) {
+                    (false, _) => test.then(")"),
+                    (true, false) => test.wrapped("(", ") OR NULL)"),
+                    (true, true) => test.wrapped("(", ") AND NULL)"),
+                };
+                with_nulls(test, column, nulls)
             }
             Test::Pattern {
                 negative,
@@ -168,6 +175,20 @@ impl<'m> Compiler<'m> {
     }
 }
 
+/// The dates of a test that only PostgreSQL can read.
+fn unread(test: &Test) -> Vec<(String, &'static str)> {
+    let unread = |value: &Scalar| match value {
+        Scalar::Date(moment) if moment.exact.is_none() => Some((moment.text.clone(), "date")),
+        Scalar::Datetime(moment) if moment.exact.is_none() => Some((moment.text.clone(), "timestamp")),
+        _ => None,
+    };
+    match test {
+        Test::Compare(_, value, _) => unread(value).into_iter().collect(),
+        Test::Among { values, .. } => values.iter().filter_map(unread).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn with_nulls(test: Sql, column: Sql, nulls: Nulls) -> Sql {
     match nulls {
         Nulls::Plain => test,
@@ -214,7 +235,7 @@ pub(super) fn by_company(field: &Field) -> bool {
 fn sql_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Text | Kind::Selection => "varchar",
-        Kind::Int | Kind::Many2one | Kind::Id => "int4",
+        Kind::Int | Kind::Many2one | Kind::Pointer | Kind::Id => "int4",
         Kind::Float => "float8",
         Kind::Numeric => "numeric",
         Kind::Boolean => "bool",

@@ -32,7 +32,7 @@ const COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// Whether a field holds a secret.
-pub(super) fn is_secret(model: &str, field: &str) -> bool {
+pub(crate) fn is_secret(model: &str, field: &str) -> bool {
     if HARMLESS.contains(&(model, field)) {
         return false;
     }

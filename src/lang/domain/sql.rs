@@ -100,7 +100,7 @@ impl Sql {
 }
 
 /// The values of fragments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pool(Vec<Param>);
 
 impl Pool {

@@ -72,11 +72,9 @@ fn escape(parser: &mut Parser<'_>, out: &mut String) -> Result<(), DomainError> 
         'U' => code(parser, start, 8)?,
         '0'..='7' => octal(parser, c),
         'N' => {
-            return Err(invalid(
-                parser,
-                start,
-                "names of characters are not supported in a text",
-            ));
+            return Err(
+                invalid(parser, start, "names of characters are not supported in a text").expression(),
+            );
         }
         other => {
             out.push('\\');

@@ -11,12 +11,16 @@ use super::ast::{Domain, Leaf};
 use super::coerce::{Kind, Scalar};
 use super::plan::{Comparison, Nulls, Planned, Planner, Test};
 use super::render::{by_company, translated};
+use super::tree::{Opposite, is_never, opposite};
 use crate::host::catalog::Model;
 
 /// Whether the row, as `to_jsonb` shows it, meets the domain; `None`: ask SQL.
 ///
 /// Never answers for a domain that [`compile`](super::compile()) refuses or that PostgreSQL might.
 pub fn matches(domain: &Domain, model: &Model, aliases: &Aliases, row: &Map<String, Json>) -> Option<bool> {
+    if is_never(domain) {
+        return Some(false);
+    }
     let planner = Planner {
         model,
         aliases,
@@ -77,8 +81,18 @@ impl Twin<'_> {
     }
 
     fn leaf(&mut self, leaf: &Leaf, negate: bool) -> Option<Truth> {
-        let opposite = leaf.operator.opposite().filter(|_| negate);
-        let planned = self.planner.plan(leaf, opposite.unwrap_or(leaf.operator)).ok()?;
+        let opposite = match negate.then(|| opposite(leaf)) {
+            Some(Opposite::Const(value)) => {
+                self.planner.plan(leaf, leaf.operator.plain()).ok()?;
+                return Some(value.into());
+            }
+            Some(Opposite::Operator(operator)) => Some(operator),
+            Some(Opposite::Not) | None => None,
+        };
+        let planned = self
+            .planner
+            .plan(leaf, opposite.unwrap_or(leaf.operator.plain()))
+            .ok()?;
         if !readable(&planned.test) {
             return None;
         }
@@ -108,7 +122,17 @@ impl Twin<'_> {
             Test::NotNull => Truth::True,
             Test::Boolean(wanted) => cell.as_bool().map_or(Truth::Unknown, |is| (is == *wanted).into()),
             Test::Compare(comparison, value, _) => compare(*comparison, cell, value),
-            Test::Among { negative, values, .. } => among(*negative, cell, values),
+            Test::Among {
+                negative,
+                values,
+                null,
+                ..
+            } => match among(*negative, cell, values) {
+                // A NULL among the values: what is not found may be that.
+                Truth::False if *null && !negative => Truth::Null,
+                Truth::True if *null && *negative => Truth::Null,
+                truth => truth,
+            },
             Test::Pattern { fold: true, .. } => Truth::Unknown,
             Test::Pattern { pattern: None, .. } => Truth::Null,
             Test::Pattern {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ruff_python_ast::visitor::{Visitor, walk_expr, walk_parameter};
-use ruff_python_ast::{Expr, Operator, Parameter, UnaryOp};
-use ruff_python_parser::parse_parenthesized_expression_range;
+use ruff_python_ast::visitor::{Visitor, walk_except_handler, walk_expr, walk_parameter, walk_stmt};
+use ruff_python_ast::{Expr, Operator, Parameter, Stmt, UnaryOp};
+use ruff_python_parser::{parse_module, parse_parenthesized_expression_range};
 use ruff_text_size::{Ranged, TextRange, TextSize};
 
 use super::{Failure, FailureKind, MAX_SIGNS, MAX_TEXT};
@@ -32,7 +32,6 @@ const BUILTINS: &[&str] = &[
     "ord",
     "range",
     "repr",
-    "reversed",
     "round",
     "set",
     "sorted",
@@ -53,6 +52,12 @@ const PATHS: &[(&str, &str)] = &[
     ("datetime.timedelta", "timedelta"),
     ("datetime.timezone", "timezone"),
     ("datetime.combine", "_sn_combine"),
+    ("datetime.max", "_sn_latest"),
+    ("datetime.min", "_sn_earliest"),
+    ("date.max", "_sn_last_day"),
+    ("date.min", "_sn_first_day"),
+    ("datetime.date.max", "_sn_last_day"),
+    ("datetime.date.min", "_sn_first_day"),
     ("datetime.today", "datetime.now"),
     ("datetime.utcnow", "datetime.now"),
     ("time.strftime", "_sn_strftime"),
@@ -61,23 +66,74 @@ const PATHS: &[(&str, &str)] = &[
     ("time", "_sn_time"),
     ("relativedelta.relativedelta", "relativedelta"),
     ("dateutil.relativedelta.relativedelta", "relativedelta"),
+    ("dateutil.relativedelta.MO", "_sn_mo"),
+    ("dateutil.relativedelta.TU", "_sn_tu"),
+    ("dateutil.relativedelta.WE", "_sn_we"),
+    ("dateutil.relativedelta.TH", "_sn_th"),
+    ("dateutil.relativedelta.FR", "_sn_fr"),
+    ("dateutil.relativedelta.SA", "_sn_sa"),
+    ("dateutil.relativedelta.SU", "_sn_su"),
+];
+
+/// Builtins that make a list only when they are asked for one.
+const LAZY: &[&str] = &["enumerate", "filter", "map", "zip"];
+
+/// Methods that the sandbox's values lack or have otherwise, and the functions that stand for them.
+const METHODS: &[(&str, &str, bool)] = &[
+    ("to_utc", "_sn_to_utc", false),
+    ("isocalendar", "_sn_week", false),
+    ("toordinal", "_sn_ordinal", false),
+    ("isoformat", "_sn_iso", true),
+    ("strftime", "_sn_stamp", true),
+];
+
+/// Odoo's `fields`, which snippets see.
+const SNIPPET_PATHS: &[(&str, &str)] = &[
+    ("fields.Date.today", "date.today"),
+    ("fields.Date.context_today", "context_today"),
+    ("fields.Date.to_string", "_sn_date_text"),
+    ("fields.Date.to_date", "_sn_date"),
+    ("fields.Date.from_string", "_sn_date"),
+    ("fields.Datetime.now", "_sn_now"),
+    ("fields.Datetime.today", "_sn_midnight"),
+    ("fields.Datetime.to_string", "_sn_datetime_text"),
+    ("fields.Datetime.to_datetime", "_sn_datetime"),
+    ("fields.Datetime.from_string", "_sn_datetime"),
+    ("fields.Datetime.context_timestamp", "_sn_local"),
 ];
 
 /// An expression that was looked at, and what is to be run.
 #[derive(Clone, Debug)]
 pub struct Program {
-    pub(super) text: String,
-    pub(super) code: String,
-    pub(super) deltas: bool,
+    pub(in crate::lang) text: String,
+    pub(in crate::lang) code: String,
+    pub(in crate::lang) deltas: bool,
     names: BTreeSet<String>,
     edits: Vec<Edit>,
 }
 
+/// What a text is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An expression of a domain: plain values.
+    Domain,
+    /// An expression that also sees records.
+    Condition,
+    /// Statements that see records and set `context`.
+    Context,
+}
+
+/// A text as a tree.
+pub(in crate::lang) enum Tree {
+    Expression(Box<Expr>),
+    Statements(Vec<Stmt>),
+}
+
 #[derive(Clone, Debug)]
-struct Edit {
-    start: usize,
-    end: usize,
-    with: String,
+pub(in crate::lang) struct Edit {
+    pub(in crate::lang) start: usize,
+    pub(in crate::lang) end: usize,
+    pub(in crate::lang) with: String,
 }
 
 impl Program {
@@ -148,27 +204,50 @@ fn measure(text: &str) -> Result<(), Failure> {
 }
 
 fn read(text: &str) -> Result<Program, Failure> {
-    // As in brackets: line breaks and indentation mean nothing.
-    let range = TextRange::up_to(TextSize::of(text));
-    let parsed = parse_parenthesized_expression_range(text, range).map_err(|e| {
+    rewrite(text, &parse(text, Form::Domain)?, Form::Domain, Vec::new())
+}
+
+/// Parses a text, within the limits of [`measure`].
+pub(in crate::lang) fn parse(text: &str, form: Form) -> Result<Tree, Failure> {
+    measure(text)?;
+    let refusal = |e: ruff_python_parser::ParseError| {
         Failure::new(
             FailureKind::Syntax,
             bytes(e.location),
             e.error.to_string().to_lowercase(),
         )
-    })?;
+    };
+    if form == Form::Context {
+        let module = parse_module(text).map_err(refusal)?.into_syntax();
+        return Ok(Tree::Statements(module.body.into_iter().collect()));
+    }
+    // As in brackets: line breaks and indentation mean nothing.
+    let range = TextRange::up_to(TextSize::of(text));
+    let parsed = parse_parenthesized_expression_range(text, range).map_err(refusal)?;
+    Ok(Tree::Expression(parsed.into_syntax().body))
+}
+
+/// Checks a tree and makes of it what the sandbox runs; `edits` are changes that somebody else wants in the text.
+pub(in crate::lang) fn rewrite(
+    text: &str,
+    tree: &Tree,
+    form: Form,
+    edits: Vec<Edit>,
+) -> Result<Program, Failure> {
     let mut bound = Bound::default();
-    bound.visit_expr(parsed.expr());
+    tree.walk(&mut bound);
     let deltas = bound.names.contains("relativedelta") || bound.names.contains("dateutil");
     let mut guard = Guard {
         text,
         bound: &bound.bound,
         deltas,
+        form,
+        spans: bound.names.contains("datetime") || bound.names.contains("timedelta"),
         names: BTreeSet::new(),
-        edits: Vec::new(),
+        edits,
         failure: None,
     };
-    guard.visit_expr(parsed.expr());
+    tree.walk(&mut guard);
     if let Some(failure) = guard.failure {
         return Err(failure);
     }
@@ -183,6 +262,15 @@ fn read(text: &str) -> Result<Program, Failure> {
     })
 }
 
+impl Tree {
+    fn walk<'a>(&'a self, visitor: &mut impl Visitor<'a>) {
+        match self {
+            Self::Expression(expr) => visitor.visit_expr(expr),
+            Self::Statements(body) => body.iter().for_each(|stmt| visitor.visit_stmt(stmt)),
+        }
+    }
+}
+
 fn splice(text: &str, edits: &[Edit]) -> String {
     let (mut code, mut at) = (String::with_capacity(text.len() * 2), 0);
     for edit in edits {
@@ -194,7 +282,7 @@ fn splice(text: &str, edits: &[Edit]) -> String {
     code
 }
 
-fn bytes(range: TextRange) -> std::ops::Range<usize> {
+pub(in crate::lang) fn bytes(range: TextRange) -> std::ops::Range<usize> {
     range.start().to_usize()..range.end().to_usize()
 }
 
@@ -222,23 +310,39 @@ impl<'a> Visitor<'a> for Bound {
         self.bound.insert(parameter.name.id.to_string());
         walk_parameter(self, parameter);
     }
+
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        if let Stmt::FunctionDef(function) = stmt {
+            self.bound.insert(function.name.to_string());
+        }
+        walk_stmt(self, stmt);
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ruff_python_ast::ExceptHandler) {
+        let ruff_python_ast::ExceptHandler::ExceptHandler(caught) = handler;
+        self.bound.extend(caught.name.as_ref().map(ToString::to_string));
+        walk_except_handler(self, handler);
+    }
 }
 
-struct Guard<'t> {
-    text: &'t str,
-    bound: &'t BTreeSet<String>,
-    deltas: bool,
+pub(super) struct Guard<'t> {
+    pub(super) text: &'t str,
+    pub(super) bound: &'t BTreeSet<String>,
+    pub(super) deltas: bool,
+    form: Form,
+    /// Lengths of time may be divided by each other.
+    spans: bool,
     names: BTreeSet<String>,
     edits: Vec<Edit>,
     failure: Option<Failure>,
 }
 
 impl Guard<'_> {
-    fn refuse(&mut self, failure: Failure) {
+    pub(super) fn refuse(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
     }
 
-    fn edit(&mut self, start: usize, end: usize, with: &str) {
+    pub(super) fn edit(&mut self, start: usize, end: usize, with: &str) {
         self.edits.push(Edit {
             start,
             end,
@@ -260,8 +364,13 @@ impl Guard<'_> {
             return;
         }
         self.names.insert(name.to_owned());
-        let elsewhere = ruff_like_builtin(name) && !BUILTINS.contains(&name) && !NAMES.contains(&name);
-        if elsewhere {
+        let known = BUILTINS.contains(&name) || NAMES.contains(&name);
+        // A domain's further names are known only when it is evaluated.
+        let elsewhere = match self.form {
+            Form::Domain => ruff_like_builtin(name),
+            _ => !super::records::is_known(name),
+        };
+        if elsewhere && !known {
             let message = format!("`{name}` is not a name that is known here");
             self.refuse(Failure::new(FailureKind::Name, bytes(range), message));
         }
@@ -278,7 +387,13 @@ impl Guard<'_> {
         let short = path
             .strip_prefix("datetime.")
             .filter(|rest| rest.starts_with("datetime."));
-        let Some((_, with)) = PATHS.iter().find(|(known, _)| *known == short.unwrap_or(&path)) else {
+        let more = if self.form == Form::Domain {
+            &[]
+        } else {
+            SNIPPET_PATHS
+        };
+        let mut known = PATHS.iter().chain(more);
+        let Some((_, with)) = known.find(|(known, _)| *known == short.unwrap_or(&path)) else {
             return false;
         };
         self.names.insert(root.to_owned());
@@ -287,29 +402,52 @@ impl Guard<'_> {
         true
     }
 
+    /// The sign of an operator in the text, and the function that does its work where the sandbox's own would not do: it
+    /// knows no records and no `relativedelta`, and multiplies the largest numbers without looking at the clock.
+    pub(super) fn operation(&self, op: Operator) -> Option<(&'static str, &'static str)> {
+        let records = self.form != Form::Domain;
+        Some(match op {
+            Operator::Add if records => ("+", "_sn_plus("),
+            Operator::Sub if records => ("-", "_sn_minus("),
+            Operator::BitOr if records => ("|", "_sn_union("),
+            Operator::BitAnd if records => ("&", "_sn_meet("),
+            Operator::Add if self.deltas => ("+", "_sn_add("),
+            Operator::Sub if self.deltas => ("-", "_sn_sub("),
+            Operator::Mult => ("*", "_sn_multiply("),
+            Operator::Pow => ("**", "_sn_power("),
+            Operator::LShift => ("<<", "_sn_shifted("),
+            Operator::Mod => ("%", "_sn_percent("),
+            Operator::Div if self.spans => ("/", "_sn_divide("),
+            Operator::FloorDiv if self.spans => ("//", "_sn_floor("),
+            _ => return None,
+        })
+    }
+
     fn binary(&mut self, range: TextRange, left: &Expr, op: Operator, right: &Expr) -> bool {
-        let (sign, name) = match op {
-            Operator::Add if self.deltas => (b'+', "_sn_add("),
-            Operator::Sub if self.deltas => (b'-', "_sn_sub("),
-            Operator::Mult if self.deltas => (b'*', "_sn_mul("),
-            Operator::Mod => (b'%', "_sn_percent("),
-            _ => return false,
+        let Some((sign, name)) = self.operation(op) else {
+            return false;
         };
         let gap = left.range().end().to_usize()..right.range().start().to_usize();
-        let Some(at) = operator(self.text, gap, sign) else {
+        let Some(at) = operator(self.text, gap, sign.as_bytes()[0]) else {
             return false;
         };
         let range = bytes(range);
         self.edit(range.start, range.start, name);
         self.visit_expr(left);
-        self.edit(at, at + 1, ",");
+        self.edit(at, at + sign.len(), ",");
         self.visit_expr(right);
         self.edit(range.end, range.end, ")");
         true
     }
 
     fn no_generator(&mut self, items: &[Expr]) {
-        if let Some(found) = items.iter().find(|item| item.is_generator_expr()) {
+        let lazy = |expr: &&Expr| match expr {
+            Expr::Call(call) => call.func.as_name_expr().is_some_and(|name| {
+                LAZY.contains(&name.id.as_str()) && !self.bound.contains(name.id.as_str())
+            }),
+            other => other.is_generator_expr(),
+        };
+        if let Some(found) = items.iter().find(lazy) {
             let message = "a generator has no place in a domain";
             self.refuse(
                 Failure::new(FailureKind::Value, bytes(found.range()), message).hint("write a list: `[…]`"),
@@ -317,30 +455,76 @@ impl Guard<'_> {
         }
     }
 
-    /// `x.to_utc()`, which only the web client's dates have.
-    fn utc_call(&mut self, expr: &Expr) -> bool {
+    /// `x.to_utc()`, which only the web client's dates have, and its like: `f(x)`.
+    fn method_call(&mut self, expr: &Expr) -> bool {
         let Expr::Call(call) = expr else { return false };
         let Expr::Attribute(attribute) = &*call.func else {
             return false;
         };
-        if attribute.attr.as_str() != "to_utc" || !call.arguments.is_empty() {
+        let known = METHODS.iter().find(|(name, ..)| *name == attribute.attr.as_str());
+        let Some((name, function, takes)) = known else {
+            return false;
+        };
+        // `strftime` is the sandbox's own unless microseconds or a zone are asked for, which it shows otherwise.
+        let own = match *name {
+            "strftime" => !["%f", "%Z", "%z"].iter().any(|sign| self.text.contains(sign)),
+            "isoformat" => call.arguments.is_empty(),
+            _ => false,
+        };
+        if own || call.arguments.is_empty() == *takes {
             return false;
         }
-        let name = attribute.attr.range().start().to_usize();
-        let Some(dot) = self.text[..name].rfind('.') else {
+        let at = attribute.attr.range().start().to_usize();
+        let Some(dot) = self.text[..at].rfind('.') else {
             return false;
         };
         let range = bytes(expr.range());
-        self.edit(range.start, range.start, "_sn_to_utc(");
+        self.edit(range.start, range.start, &format!("{function}("));
         self.visit_expr(&attribute.value);
-        self.edit(dot, range.end, ")");
+        if call.arguments.is_empty() {
+            self.edit(dot, range.end, ")");
+            return true;
+        }
+        let open = call.arguments.range().start().to_usize();
+        self.edit(dot, open + 1, ", ");
+        for argument in &call.arguments.args {
+            self.visit_expr(argument);
+        }
+        for keyword in &call.arguments.keywords {
+            self.visit_expr(&keyword.value);
+        }
+        true
+    }
+
+    /// `timedelta(…)`, which takes no fractions in the sandbox.
+    fn timedelta_call(&mut self, expr: &Expr) -> bool {
+        let Expr::Call(call) = expr else { return false };
+        let Some(path) = dotted(&call.func) else {
+            return false;
+        };
+        let root = path.split('.').next().unwrap_or_default();
+        if self.bound.contains(root) || !matches!(path.as_str(), "timedelta" | "datetime.timedelta") {
+            return false;
+        }
+        self.names.insert(root.to_owned());
+        let range = bytes(call.func.range());
+        self.edit(range.start, range.end, "_sn_timedelta");
+        for argument in &call.arguments.args {
+            self.visit_expr(argument);
+        }
+        for keyword in &call.arguments.keywords {
+            self.visit_expr(&keyword.value);
+        }
         true
     }
 }
 
 impl<'a> Visitor<'a> for Guard<'_> {
     fn visit_expr(&mut self, expr: &'a Expr) {
-        if self.failure.is_some() || self.path(expr) || self.utc_call(expr) {
+        if self.failure.is_some() || self.timedelta_call(expr) || self.path(expr) || self.method_call(expr) {
+            return;
+        }
+        if self.form != Form::Domain && self.record_expression(expr) {
             return;
         }
         match expr {
@@ -372,6 +556,12 @@ impl<'a> Visitor<'a> for Guard<'_> {
         self.forbidden(parameter.name.as_str(), parameter.name.range());
         walk_parameter(self, parameter);
     }
+
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        if self.failure.is_none() && !self.statement(stmt) {
+            walk_stmt(self, stmt);
+        }
+    }
 }
 
 /// `a.b.c` of names only; longer paths than we know of are none.
@@ -394,7 +584,7 @@ fn dotted(expr: &Expr) -> Option<String> {
 }
 
 /// The operator's sign in the gap between its operands, in which only brackets, blanks and comments are.
-fn operator(text: &str, gap: std::ops::Range<usize>, sign: u8) -> Option<usize> {
+pub(super) fn operator(text: &str, gap: std::ops::Range<usize>, sign: u8) -> Option<usize> {
     let mut comment = false;
     for (at, c) in text.bytes().enumerate().take(gap.end).skip(gap.start) {
         match c {

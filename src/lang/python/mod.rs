@@ -11,11 +11,17 @@
 //! play, and `datetime` is both the class and the module.
 
 mod guard;
+mod records;
 mod sandbox;
 
-pub use guard::Program;
-pub(crate) use sandbox::naive;
+pub(in crate::lang) use guard::{Edit, Tree, bytes, parse, rewrite};
+pub use guard::{Form, Program};
+pub use records::INPUTS;
 pub use sandbox::{Answer, Clock, run};
+pub(in crate::lang) use sandbox::{
+    DELTAS, NATURAL, PERCENT, PRELUDE, Place, datetime, measure_memory, refusal, step, today,
+};
+pub(crate) use sandbox::{naive, on_own_stack};
 
 use std::time::Duration;
 
@@ -25,8 +31,8 @@ pub const MAX_TEXT: usize = 16 * 1024;
 pub const MAX_SIGNS: usize = 6_000;
 /// How long an expression may run. A usual one takes a tenth of a millisecond.
 pub const MAX_DURATION: Duration = Duration::from_millis(100);
-/// Largest single result of an operation, in bytes.
-pub const MAX_RESULT: usize = 512 * 1024;
+/// Most memory of an expression, in bytes.
+pub const MAX_MEMORY: usize = 16 * 1024 * 1024;
 /// Deepest calls of lambdas.
 pub const MAX_CALLS: usize = 64;
 /// Most questions to the host (the clock, a time zone, an attribute that is not there).
@@ -62,7 +68,16 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(kind: FailureKind, range: std::ops::Range<usize>, message: impl Into<String>) -> Self {
+    /// Beyond a limit, as a whole.
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Limit, 0..0, message)
+    }
+
+    pub(in crate::lang) fn new(
+        kind: FailureKind,
+        range: std::ops::Range<usize>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -72,7 +87,7 @@ impl Failure {
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(in crate::lang) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

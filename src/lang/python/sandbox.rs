@@ -9,7 +9,7 @@ use monty_types::{
 };
 
 use super::guard::Program;
-use super::{Failure, FailureKind, MAX_CALLS, MAX_DURATION, MAX_QUESTIONS, MAX_RESULT};
+use super::{Failure, FailureKind, MAX_CALLS, MAX_DURATION, MAX_MEMORY, MAX_QUESTIONS};
 
 /// The two clocks that an expression sees: the server's (UTC) and the user's calendar day.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +23,18 @@ pub struct Clock {
 /// The value of an expression.
 pub type Answer = Result<MontyObject, Failure>;
 
+/// Longest message of an error, in characters: code may raise texts of any length.
+const MAX_MESSAGE: usize = 500;
+const OPEN: &str = "_sn_bounded((\n";
 const STACK: usize = 64 * 1024 * 1024;
-const PRELUDE: &str = include_str!("prelude.py");
-const DELTAS: &str = include_str!("relativedelta.py");
-const PERCENT: &str = include_str!("percent.py");
+pub(in crate::lang) const PRELUDE: &str = include_str!("prelude.py");
+/// Arithmetic where no `relativedelta` is in play.
+pub(in crate::lang) const NATURAL: &str = include_str!("natural.py");
+pub(in crate::lang) const DELTAS: &str = include_str!("relativedelta.py");
+pub(in crate::lang) const PERCENT: &str = include_str!("percent.py");
 
 /// Runs on a thread with a stack that fits what the limits admit; pages that are not touched cost nothing.
-pub(super) fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+pub(crate) fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("expression".into())
@@ -56,19 +61,21 @@ pub fn run(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) -
 }
 
 fn evaluate(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) -> Answer {
-    let deltas = if program.deltas { DELTAS } else { "" };
+    let deltas = if program.deltas { DELTAS } else { NATURAL };
     let percent = if program.code.contains("_sn_percent") {
         PERCENT
     } else {
         ""
     };
     let prelude = format!("{PRELUDE}{deltas}{percent}");
-    // The value of the last statement is the value of the run.
-    let code = format!("{prelude}(\n{}\n)", program.code);
+    // The value of the last statement is the value of the run. It leaves the sandbox as a copy in which nothing is
+    // shared, so its size is taken while the limits hold.
+    let code = format!("{prelude}{OPEN}{}\n))", program.code);
     let place = Place {
         program,
         code: &code,
-        offset: prelude.len() + 2,
+        offset: prelude.len() + OPEN.len(),
+        duration: MAX_DURATION,
     };
     let (mut inputs, mut values): (Vec<String>, Vec<MontyObject>) = names.into_iter().unzip();
     inputs.push("_sn_today".into());
@@ -84,9 +91,10 @@ fn evaluate(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) 
         .map_err(|e| place.failure(&e))?;
     let limits = ResourceLimits::default()
         .max_duration(MAX_DURATION)
-        .max_memory(MAX_RESULT)
+        .max_memory(MAX_MEMORY)
         .max_recursion_depth(MAX_CALLS)
         .max_suspensions(MAX_QUESTIONS);
+    measure_memory();
     let mut progress = run
         .start(values, ResourceTracker::new(limits), PrintWriter::Disabled)
         .map_err(|e| place.failure(&e))?;
@@ -106,8 +114,15 @@ fn evaluate(program: &Program, clock: Clock, names: Vec<(String, MontyObject)>) 
     }
 }
 
+/// What is in use now counts as nothing: the limit on memory is for what is made from here on. Other work of the process
+/// counts too while an expression runs, which is why the limit is far above what an expression needs.
+pub(in crate::lang) fn measure_memory() {
+    use std::sync::atomic::Ordering::Relaxed;
+    monty_types::BASELINE_MEMORY.store(monty_types::LIVE_MEMORY.load(Relaxed), Relaxed);
+}
+
 /// Answers one question of the sandbox.
-fn step(progress: RunProgress, clock: &Clock) -> Result<RunProgress, MontyException> {
+pub(in crate::lang) fn step(progress: RunProgress, clock: &Clock) -> Result<RunProgress, MontyException> {
     let print = PrintWriter::Disabled;
     match progress {
         RunProgress::OsCall(call) => {
@@ -138,11 +153,11 @@ fn step(progress: RunProgress, clock: &Clock) -> Result<RunProgress, MontyExcept
     }
 }
 
-fn refusal(message: &str) -> MontyException {
+pub(in crate::lang) fn refusal(message: &str) -> MontyException {
     MontyException::new(ExcType::TypeError, Some(message.to_owned()))
 }
 
-fn date(at: &NaiveDateTime) -> MontyDate {
+pub(super) fn date(at: &NaiveDateTime) -> MontyDate {
     MontyDate {
         year: at.year(),
         month: at.month() as u8,
@@ -150,11 +165,11 @@ fn date(at: &NaiveDateTime) -> MontyDate {
     }
 }
 
-fn today(clock: &Clock) -> MontyObject {
+pub(in crate::lang) fn today(clock: &Clock) -> MontyObject {
     MontyObject::Date(date(&clock.now.with_timezone(&clock.tz).naive_local()))
 }
 
-fn datetime(at: &NaiveDateTime) -> MontyDateTime {
+pub(in crate::lang) fn datetime(at: &NaiveDateTime) -> MontyDateTime {
     MontyDateTime {
         year: at.year(),
         month: at.month() as u8,
@@ -208,14 +223,15 @@ pub(crate) fn naive(at: &MontyDateTime) -> Option<NaiveDateTime> {
 }
 
 /// Finds the place of an error in the text as the user wrote it.
-struct Place<'a> {
-    program: &'a Program,
-    code: &'a str,
-    offset: usize,
+pub(in crate::lang) struct Place<'a> {
+    pub(in crate::lang) program: &'a Program,
+    pub(in crate::lang) code: &'a str,
+    pub(in crate::lang) offset: usize,
+    pub(in crate::lang) duration: std::time::Duration,
 }
 
 impl Place<'_> {
-    fn failure(&self, error: &MontyException) -> Failure {
+    pub(in crate::lang) fn failure(&self, error: &MontyException) -> Failure {
         let kind = match error.exc_type() {
             ExcType::SyntaxError => FailureKind::Syntax,
             ExcType::NameError
@@ -227,11 +243,12 @@ impl Place<'_> {
         };
         let range = self.range(error).unwrap_or(0..self.program.text.len());
         let message = match (error.exc_type(), error.message()) {
-            (ExcType::TimeoutError, _) => format!("the expression takes longer than {MAX_DURATION:?}"),
-            (ExcType::MemoryError, _) => "the expression makes something too large".to_owned(),
+            (ExcType::TimeoutError, _) => format!("it takes longer than {:?}", self.duration),
+            (ExcType::MemoryError, _) => "it makes something too large".to_owned(),
             (_, Some(message)) => message.replace("_sn_", ""),
             (kind, None) => kind.to_string(),
         };
+        let message: String = message.chars().take(MAX_MESSAGE).collect();
         let failure = Failure::new(kind, range, message);
         match error.exc_type() {
             ExcType::NameError => failure.hint(

@@ -60,15 +60,18 @@ fn text() {
             ("!'=', 'a'", "(c <> 'a'::text OR c IS NULL)"),
             ("!'in', ['a']", "(c <> ALL(['a']::text[]) OR c IS NULL)"),
             ("!'<', 'a'", "c >= 'a'::text"),
-            ("!'=?', 'a'", "NOT (c = 'a'::text)"),
+            ("!'=?', 'a'", "(c <> 'a'::text OR c IS NULL)"),
+            ("!'=?', ''", "FALSE"),
             ("!'=?', False", "FALSE"),
             ("'in', 'draft'", "type error: `in` needs a list, this is a str…"),
             (
                 "'not in', None",
                 "type error: `not in` needs a list, this is None; put brackets around it, or write `!=`",
             ),
-            ("'<', ['a']", "type error: ['a'] where a single value belongs…"),
-            ("'in', [['a']]", "type error: ['a'] where a single value belongs…"),
+            // The text of the list, as Python shows it.
+            ("'<', ['a']", "c < '['a']'::text"),
+            ("'=?', ['a']", "c = '['a']'::text"),
+            ("'in', [['a']]", "c = ANY(['['a']']::text[])"),
             ("'=', 'a\\0'", "type error: a text cannot hold the character NUL"),
         ],
     );
@@ -342,7 +345,9 @@ fn dates() {
                 "type error: '22-12-2026' is not a date; write year, month, day: '2026-12-31'",
             ),
             ("'=', '2026-02-30'", "type error: '2026-02-30' is not a date…"),
-            ("'=', 20261222", "type error: 20261222 is not a date…"),
+            // The text of the number, which PostgreSQL reads.
+            ("'=', 20261222", "c = '20261222'::text::date"),
+            ("'=', 2026.5", "type error: 2026.5 is not a date…"),
         ],
     );
     check(

@@ -287,3 +287,152 @@ fn a_source_knows_what_it_needs() {
     assert!(!source("[('a', '=', 'user')] + []").needs_user());
     assert!(!source("[('a', 'in', [user for user in (1, 2)])]").needs_user());
 }
+
+#[test]
+fn lengths_of_time() {
+    all(&[
+        (
+            "datetime(2026, 12, 31) + timedelta(days=365.5)",
+            "2027-12-31 12:00:00",
+        ),
+        ("timedelta(hours=0.1).total_seconds()", "360.0"),
+        ("timedelta(days=-0.5).seconds", "43200"),
+        ("timedelta(days=7) / timedelta(days=2)", "3.5"),
+        ("timedelta(days=7) // timedelta(days=2)", "3"),
+        (
+            "(datetime.now() - datetime(2026, 1, 1)) // timedelta(days=7)",
+            "50",
+        ),
+        ("timedelta(days=7) / 2 + datetime.now()", "2026-12-26 06:30:00"),
+        ("(date.today() - date(2026, 1, 1)).days // 7", "50"),
+        ("7 // 2 + timedelta(1).days", "4"),
+        ("timedelta(weeks=1, hours=-3).days", "6"),
+    ]);
+}
+
+#[test]
+fn dates_as_texts_and_numbers() {
+    all(&[
+        (
+            "datetime(2026, 1, 2, 3, 4, 5, 6).strftime('%H:%M:%S.%f')",
+            "'03:04:05.000006'",
+        ),
+        ("datetime.now().strftime('%Y%Z%z|%%f')", "'2026|%f'"),
+        ("datetime.now().isoformat(' ')", "'2026-12-22 18:30:00'"),
+        (
+            "datetime.now().isoformat(sep=' ', timespec='minutes')",
+            "'2026-12-22 18:30'",
+        ),
+        ("date(2027, 1, 3).isocalendar()", "(2026, 53, 7)"),
+        ("date(2026, 1, 31).toordinal()", "739647"),
+        ("datetime.max", "9999-12-31 23:59:59.999999"),
+        ("datetime.datetime.min.year", "1"),
+        ("date.max", "9999-12-31"),
+        ("f'{datetime.now():%d.%m.%Y}'", "'22.12.2026'"),
+        (
+            "'%04d-%02d-01' % (date.today().year, date.today().month)",
+            "'2026-12-01'",
+        ),
+    ]);
+}
+
+#[test]
+fn relativedelta_in_all_its_forms() {
+    all(&[
+        (
+            "context_today() + relativedelta(weekday=dateutil.relativedelta.MO)",
+            "2026-12-28",
+        ),
+        (
+            "context_today() + relativedelta(weekday=dateutil.relativedelta.MO(-1))",
+            "2026-12-21",
+        ),
+        (
+            "context_today() + relativedelta(weekday=dateutil.relativedelta.FR(+2))",
+            "2027-01-01",
+        ),
+        ("context_today() + relativedelta(weekday=-1)", "2026-12-27"),
+        ("context_today() + relativedelta(yearday=260)", "2026-09-17"),
+        ("date(2028, 1, 1) + relativedelta(yearday=60)", "2028-02-29"),
+        ("date(2028, 1, 1) + relativedelta(nlyearday=60)", "2028-03-01"),
+        ("date(2028, 3, 1) + relativedelta(leapdays=-1)", "2028-02-29"),
+        ("datetime.now() + relativedelta(days=1.5)", "2026-12-24 06:30:00"),
+        ("datetime.now() + relativedelta(hours=1.5)", "2026-12-22 20:00:00"),
+        (
+            "relativedelta(date(2026, 12, 25), date(2025, 1, 31)).months",
+            "10",
+        ),
+        ("relativedelta(date(2025, 1, 31), date(2026, 12, 25)).days", "-25"),
+        ("relativedelta(weeks=2).weeks", "2"),
+        (
+            "date(2026, 1, 31) + relativedelta(month=0, day=0, year=0)",
+            "2026-01-31",
+        ),
+        ("datetime.now() + relativedelta(hour=0)", "2026-12-22 00:30:00"),
+    ]);
+    for wrong in [
+        "date.today() + relativedelta(months=1.5)",
+        "date.today() + relativedelta(month=13)",
+        "date.today() + relativedelta(weekday=7)",
+        "date.today() + relativedelta(yearday=367)",
+        "date.today() + relativedelta(bogus=1)",
+        "relativedelta(1, 2)",
+    ] {
+        assert!(value(wrong).starts_with("type"), "{wrong}: {}", value(wrong));
+    }
+}
+
+#[test]
+fn builtins_are_those_of_the_host() {
+    all(&[
+        ("reduce(lambda a, b: a * b, range(1, 6))", "120"),
+        ("reduce(lambda a, b: a + b, [], 3)", "3"),
+        ("unicode(5)", "'5'"),
+        ("list(xrange(3))", "[0, 1, 2]"),
+        ("sum(x > 1 for x in range(5))", "3"),
+        ("sum([[1], [2]], [])", "[1, 2]"),
+        ("list(map(str, [1]))", "['1']"),
+        ("'\\N{EM DASH}'", "'—'"),
+        ("'%c%c' % (65, 'b')", "'Ab'"),
+        ("'%*d|%-08d|%u' % (5, 42, 5, 7)", "'   42|5       |7'"),
+        ("'%a %ld' % ('é', 3)", "\"'\\\\xe9' 3\""),
+    ]);
+    for name in [
+        "reversed([1])",
+        "getattr('a', 'b')",
+        "type(1)",
+        "hash(1)",
+        "iter([1])",
+        "next([1])",
+        "pow(2, 3)",
+        "hex(1)",
+        "bin(1)",
+        "oct(1)",
+        "id(1)",
+        "dir()",
+        "vars()",
+        "globals()",
+        "locals()",
+        "print(1)",
+        "input()",
+        "open('x')",
+        "eval('1')",
+        "exec('1')",
+        "compile('1', '', 'eval')",
+        "frozenset([1])",
+        "complex(1)",
+        "bytearray(1)",
+        "object()",
+        "callable(1)",
+        "ascii('a')",
+        "format(1)",
+        "setattr(1, 'a', 1)",
+        "hasattr(1, 'a')",
+        "super()",
+        "memoryview(b'a')",
+        "slice(1)",
+        "breakpoint()",
+    ] {
+        assert!(value(name).starts_with("name"), "{name}: {}", value(name));
+    }
+}

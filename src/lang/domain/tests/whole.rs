@@ -38,7 +38,7 @@ fn placeholders_count_from_the_given_number_and_skip_what_folded_away() {
     let compiled = compiled(domain, BaseRow::image().first_param(4)).unwrap();
     assert_eq!(compiled.sql, r#"(t."ref" = $4::text AND t."id" = $5::int8)"#);
     assert_eq!(compiled.params, [Param::Text(Some("x".into())), Param::Int(9)]);
-    assert_eq!(Vec::from_iter(compiled.columns), ["days", "id", "ref"]);
+    assert_eq!(Vec::from_iter(compiled.columns), ["id", "ref"]);
 }
 
 #[test]

@@ -1,0 +1,111 @@
+//! The end of a rule's steps: drafts become messages in the queue, or wait in a digest for the others of their run.
+
+use super::apply::Batch;
+use super::compose::Draft;
+use super::decision::{Decision, Outcome};
+use super::digest;
+use super::rule::{RuleError, Work};
+use crate::db::ids::MessageId;
+use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series};
+
+impl Draft<'_, '_> {
+    /// Whether it waits for the others of its run. What a person must release first goes alone.
+    pub(super) fn is_digested(&self, work: Work<'_>) -> bool {
+        work.plan.grouped && self.case.fired() && self.message.held.is_none()
+    }
+}
+
+impl Batch<'_> {
+    /// One statement for the messages, one for the digests.
+    pub(super) async fn hand_over(
+        &mut self,
+        work: Work<'_>,
+        drafts: Vec<Draft<'_, '_>>,
+    ) -> Result<(), RuleError> {
+        let (digested, single): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|d| d.is_digested(work));
+        for (series, drafts) in by_series(work, single) {
+            self.enqueue(work, &series, drafts).await?;
+        }
+        digest::store(self.tx, work.rule.id, work.trigger.id, &digested).await?;
+        for draft in digested {
+            let reason = format!("one message tells of all records of this run{}", draft.note);
+            let decision = work.decide(Outcome::Grouped, draft.case.change, reason);
+            self.decisions.push(decision.partner(draft.message.partner));
+        }
+        Ok(())
+    }
+
+    async fn enqueue(
+        &mut self,
+        work: Work<'_>,
+        series: &str,
+        drafts: Vec<Draft<'_, '_>>,
+    ) -> Result<(), RuleError> {
+        let intake = Intake {
+            series,
+            ..Intake::default()
+        };
+        let terms = Terms {
+            rule: work.rule.id,
+            trigger: Some(work.trigger.id),
+            priority: work.rule.priority,
+            delay_minutes: work.rule.delay_minutes,
+            template_key: &work.rule.template_key,
+        };
+        let mut messages = Vec::new();
+        let mut rest = Vec::new();
+        for Draft { case, message, note } in drafts {
+            messages.push(message);
+            rest.push((case, note));
+        }
+        let ids = enqueue_from(self.tx, &terms, intake, &messages).await?;
+        for ((message, (case, note)), id) in messages.iter().zip(rest).zip(ids) {
+            let decision = match id {
+                Some(id) => {
+                    self.messages += 1;
+                    enqueued(work, message, id, |outcome, reason| {
+                        work.decide(outcome, case.change, format!("{reason}{note}"))
+                    })
+                }
+                None => work.decide(
+                    Outcome::Duplicate,
+                    case.change,
+                    "a message for this change, rule and number waits already",
+                ),
+            };
+            self.decisions.push(decision.partner(message.partner));
+        }
+        Ok(())
+    }
+}
+
+/// Batch rules: each run of a schedule has a series of slots of its own (one statement a run), row events share the rolling one.
+/// For all other rules there is one group.
+fn by_series<'s, 'c>(work: Work<'_>, drafts: Vec<Draft<'s, 'c>>) -> Vec<(String, Vec<Draft<'s, 'c>>)> {
+    let mut groups: Vec<(String, Vec<Draft<'s, 'c>>)> = Vec::new();
+    for draft in drafts {
+        let series = match work.rule.batched && draft.case.fired() {
+            true => run_series(&draft.case.change.xact),
+            false => String::new(),
+        };
+        match groups.iter_mut().find(|(of, _)| *of == series) {
+            Some((_, group)) => group.push(draft),
+            None => groups.push((series, vec![draft])),
+        }
+    }
+    groups
+}
+
+fn enqueued(
+    work: Work<'_>,
+    message: &NewMessage,
+    id: MessageId,
+    decide: impl FnOnce(Outcome, String) -> Decision,
+) -> Decision {
+    let template = &work.rule.template_key;
+    let reason = match &message.held {
+        Some(why) => format!("template {template}, held: {why}"),
+        None => format!("template {template}"),
+    };
+    decide(Outcome::Enqueued, reason).message(id)
+}
