@@ -15,7 +15,10 @@ grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_n
 grant select, insert, delete on sicantik_notify.event to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
     sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
-grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.capture_plan, sicantik_notify.recipient_pace to sicantik_notifyd;
+-- What Meta says of a template, and nothing else of it.
+grant update (meta_status, meta_category, meta_named, meta_quality, meta_placeholders, meta_unfit, meta_synced_at)
+    on sicantik_notify.template to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
@@ -30,7 +33,7 @@ grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify
 grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
-    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider,
+    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -53,3 +56,4 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[])
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;
+grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;

@@ -45,6 +45,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
     "functions/show_phone.sql",
+    "functions/provider_resume.sql",
     "adapters/host_partner.sql",
     "adapters/host_group_members.sql",
     "adapters/host_inbound.sql",
@@ -60,6 +61,7 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_trigger.sql",
     "views/v_rule.sql",
     "views/v_provider.sql",
+    "views/v_template.sql",
     "views/v_capture.sql",
     "views/v_problem.sql",
 ];
