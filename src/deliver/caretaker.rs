@@ -21,8 +21,10 @@ const SLOW_LOOK: Duration = Duration::from_secs(60);
 const SYNC_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// How long a check may take before another instance takes it over.
 const CHECK_LEASE: Duration = Duration::from_secs(60);
-/// Messages that are let loose when an account was found well: one of them gets through, unless none is for it.
+/// Messages that are let loose while an account that was found well waits for one: one of them gets through, unless none is for it.
 const FIRST: i64 = 20;
+/// How often, while none has come.
+const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Does it. Dropping it ends what it does.
 pub(super) struct Caretaker {
@@ -31,6 +33,7 @@ pub(super) struct Caretaker {
     health: Health,
     tasks: JoinSet<()>,
     looked: Option<Instant>,
+    let_loose: Option<Instant>,
 }
 
 impl Caretaker {
@@ -41,6 +44,7 @@ impl Caretaker {
             health,
             tasks: JoinSet::new(),
             looked: None,
+            let_loose: None,
         }
     }
 
@@ -58,6 +62,10 @@ impl Caretaker {
             .await?
         {
             self.check(ProviderId(row.get(0)), directory);
+        }
+        if directory.wants_a_probe() && self.let_loose.is_none_or(|at| at.elapsed() > FIRST_INTERVAL) {
+            self.let_loose = Some(Instant::now());
+            retry_some(client, FIRST).await?;
         }
         if self.looked.is_none_or(|at| at.elapsed() > SLOW_LOOK) {
             self.looked = Some(Instant::now());
@@ -88,7 +96,7 @@ impl Caretaker {
         let (database, client, health) = (self.database.clone(), self.client.clone(), self.health.clone());
         self.tasks.spawn(async move {
             let report = client.probe(&provider.account).await;
-            let well = health.note_check(&database, id, &report).await;
+            health.note_check(&database, id, &report).await;
             tracing::info!(
                 PROVIDER = provider.account.name,
                 HTTP_STATUS = report.http_status,
@@ -96,9 +104,6 @@ impl Caretaker {
                 provider.account.name,
                 report.health
             );
-            if well && let Ok(client) = database.get().await {
-                let _ = retry_some(&client, FIRST).await;
-            }
         });
     }
 

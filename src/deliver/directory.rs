@@ -135,6 +135,14 @@ impl Directory {
         self.circuits.iter().copied()
     }
 
+    /// True where a half-open circuit waits for the message that goes first.
+    pub fn wants_a_probe(&self) -> bool {
+        let half_open = |id| self.circuits.contains(&(id, State::HalfOpen));
+        self.candidates
+            .iter()
+            .any(|c| c.active && c.configured && !c.circuit_open && half_open(c.id))
+    }
+
     /// Providers that asked for patience, and how long.
     pub fn slow(&self) -> &HashMap<ProviderId, Duration> {
         &self.slow

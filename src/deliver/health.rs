@@ -157,8 +157,8 @@ impl Health {
         }
     }
 
-    /// Notes what the check of a half-open account found. True: one message may go first.
-    pub async fn note_check(&self, database: &Database, provider: ProviderId, report: &ProbeReport) -> bool {
+    /// Notes what the check of a half-open account found: it opens again, or one message may go first.
+    pub async fn note_check(&self, database: &Database, provider: ProviderId, report: &ProbeReport) {
         use super::provider::Health::Down;
         let noted = match &report.health {
             Down(failure) => {
@@ -180,10 +180,9 @@ impl Health {
                 .await
             }
         };
-        if let Err(error) = &noted {
+        if let Err(error) = noted {
             tracing::warn!(error, "The check of a provider could not be noted.");
         }
-        noted.is_ok() && !matches!(report.health, Down(_))
     }
 
     fn word<'a>(&self, answer: &'a Answer) -> Word<'a> {
