@@ -38,8 +38,10 @@ async fn a_bad_token_is_one_alarm_and_its_check_sends_nothing() {
     let _daemon = desk
         .daemon(&format!("{QUICK}concurrency = 1\ncircuit_seconds = 600\n"))
         .await;
-    desk.until("select count(*) = 50 from sicantik_notify.queue where waiting_for = 'provider' and tries = 0")
-        .await;
+    desk.until(
+        "select count(*) = 50 from sicantik_notify.queue where waiting_for = 'provider' and tries = 0",
+    )
+    .await;
     assert_eq!(sends(&desk), 1, "one message met the bad token");
     let alarm = "select count(*) = 1 from sicantik_notify.v_problem
                  where about = 'provider Fonnte' and severity = 'alarm' and summary like '%token_invalid%' and remedy like '%provider_resume%'";
@@ -58,10 +60,14 @@ async fn a_bad_token_is_one_alarm_and_its_check_sends_nothing() {
     assert_eq!((sends(&desk), checks(&desk)), (1, 1));
 
     // Repaired: an operator does not wait.
-    desk.sql("update sicantik_notify.provider_secret set value = 'fakefonntedevicetoken' where value = 'wrong'")
-        .await;
-    desk.sql("set role sicantik_notify_operator; select sicantik_notify.provider_resume('Fonnte'); reset role")
-        .await;
+    desk.sql(
+        "update sicantik_notify.provider_secret set value = 'fakefonntedevicetoken' where value = 'wrong'",
+    )
+    .await;
+    desk.sql(
+        "set role sicantik_notify_operator; select sicantik_notify.provider_resume('Fonnte'); reset role",
+    )
+    .await;
     desk.accepted(50).await;
     desk.drained().await;
     assert_eq!(desk.office.gateway.count(), 50);
@@ -86,7 +92,8 @@ async fn one_message_goes_first_over_all_instances_and_opens_the_road_or_closes_
     desk.only("Fonnte").await;
     let script = desk.office.gateway.script(Provider::Fonnte);
     script.always(Behaviour::Html502);
-    desk.sql("update sicantik_notify.rule set max_retries = 100, retry_delay = 60").await;
+    desk.sql("update sicantik_notify.rule set max_retries = 100, retry_delay = 60")
+        .await;
     for i in 0..60 {
         desk.message(&format!("+62812000071{i:02}")).await;
     }
@@ -101,12 +108,17 @@ async fn one_message_goes_first_over_all_instances_and_opens_the_road_or_closes_
     desk.until("select not exists (select from sicantik_notify.queue where ready or state = 'processing')")
         .await;
     let before = sends(&desk);
-    assert!((5..=8).contains(&before), "{before}: five in a row, and what two others had begun");
+    assert!(
+        (5..=8).contains(&before),
+        "{before}: five in a row, and what two others had begun"
+    );
 
     // The pause ends: one probe, which fails.
     end_the_pause(&desk).await;
-    desk.until("select openings = 2 and circuit = 'open' from sicantik_notify.v_provider where name = 'Fonnte'")
-        .await;
+    desk.until(
+        "select openings = 2 and circuit = 'open' from sicantik_notify.v_provider where name = 'Fonnte'",
+    )
+    .await;
     assert_eq!(sends(&desk), before + 1);
 
     // The next one is held at the gateway: nobody else goes meanwhile.
@@ -117,14 +129,17 @@ async fn one_message_goes_first_over_all_instances_and_opens_the_road_or_closes_
     desk.until("select circuit = 'half-open' and next_probe_at > clock_timestamp() from sicantik_notify.v_provider where name = 'Fonnte'")
         .await;
     // Everything that waits is offered again, in vain.
-    desk.sql("update sicantik_notify.queue set scheduled_at = clock_timestamp() where state = 'pending'").await;
+    desk.sql("update sicantik_notify.queue set scheduled_at = clock_timestamp() where state = 'pending'")
+        .await;
     desk.until("select not exists (select from sicantik_notify.queue where state = 'pending' and (ready or scheduled_at <= clock_timestamp()))
                 and (select count(*) from sicantik_notify.queue where state = 'processing' and on_wire is not null) = 1")
         .await;
     assert_eq!(sends(&desk), before + 2);
     hold.release();
-    desk.until("select circuit = 'closed' from sicantik_notify.v_provider where name = 'Fonnte'").await;
-    desk.sql("update sicantik_notify.queue set scheduled_at = clock_timestamp() where tries > 0").await;
+    desk.until("select circuit = 'closed' from sicantik_notify.v_provider where name = 'Fonnte'")
+        .await;
+    desk.sql("update sicantik_notify.queue set scheduled_at = clock_timestamp() where tries > 0")
+        .await;
     desk.accepted(60).await;
     desk.drained().await;
     assert_eq!(desk.office.gateway.count(), 60);
@@ -164,11 +179,15 @@ async fn a_success_from_before_the_pause_does_not_end_it() {
     assert!(slow.arrived_within(PATIENCE).await);
     script.once_to("+6281200007302", Behaviour::fonnte_reason("insufficient quota"));
     desk.message("+6281200007302").await;
-    desk.until("select circuit = 'open' from sicantik_notify.v_provider where name = 'Fonnte'").await;
+    desk.until("select circuit = 'open' from sicantik_notify.v_provider where name = 'Fonnte'")
+        .await;
     slow.release();
-    desk.until("select exists (select from sicantik_notify.log where phone = '+6281200007301')").await;
+    desk.until("select exists (select from sicantik_notify.log where phone = '+6281200007301')")
+        .await;
     assert_eq!(
-        desk.text("select circuit from sicantik_notify.v_provider where name = 'Fonnte'").await.as_deref(),
+        desk.text("select circuit from sicantik_notify.v_provider where name = 'Fonnte'")
+            .await
+            .as_deref(),
         Some("open")
     );
 }
@@ -176,7 +195,8 @@ async fn a_success_from_before_the_pause_does_not_end_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_slows_the_account_down_and_sends_nothing_elsewhere() {
     let desk = desk().await;
-    desk.sql("update sicantik_notify.provider set active = name in ('Fonnte', 'Watzap')").await;
+    desk.sql("update sicantik_notify.provider set active = name in ('Fonnte', 'Watzap')")
+        .await;
     desk.office
         .gateway
         .script(Provider::Fonnte)
@@ -201,8 +221,16 @@ async fn too_many_slows_the_account_down_and_sends_nothing_elsewhere() {
         .collect();
     assert_eq!(times.len(), 11);
     // Fonnte asked for 3 s, and a throttled account gets 5 s at least.
-    assert!(times[1] - times[0] >= Duration::from_millis(4800), "{:?}", times[1] - times[0]);
+    assert!(
+        times[1] - times[0] >= Duration::from_millis(4800),
+        "{:?}",
+        times[1] - times[0]
+    );
     desk.drained().await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.log where tries = 0").await, 10);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.log where tries = 0")
+            .await,
+        10
+    );
     drop(daemons);
 }

@@ -47,7 +47,11 @@ async fn a_gateways_delay_holds_over_three_daemons() {
     assert_eq!(times.len(), 16);
     for pair in times.windows(2) {
         // The turn is the database's; the request follows within the jitter of two processes.
-        assert!(pair[1] - pair[0] >= Duration::from_millis(350), "{:?}", pair[1] - pair[0]);
+        assert!(
+            pair[1] - pair[0] >= Duration::from_millis(350),
+            "{:?}",
+            pair[1] - pair[0]
+        );
     }
     let whole = times[15] - times[0];
     assert!(
@@ -55,7 +59,8 @@ async fn a_gateways_delay_holds_over_three_daemons() {
         "15 gaps of 0.5 s took {whole:?}"
     );
     assert_eq!(
-        desk.number("select count(*) from sicantik_notify.log where state = 'sent' and tries = 0").await,
+        desk.number("select count(*) from sicantik_notify.log where state = 'sent' and tries = 0")
+            .await,
         16
     );
     drop(daemons);
@@ -68,17 +73,25 @@ async fn metas_throughput_holds_over_three_daemons() {
     desk.sql("update res_partner set whatsapp_opt_in = true").await;
     set(&desk, "Meta", r#"{"messages_per_second": 40}"#).await;
     for i in 0..120 {
-        desk.message_to(Some(OPTED_IN), &format!("+628120008{i:04}"), "permit_ready").await;
+        desk.message_to(Some(OPTED_IN), &format!("+628120008{i:04}"), "permit_ready")
+            .await;
     }
     let daemons = [desk.quick().await, desk.quick().await, desk.quick().await];
     desk.accepted(120).await;
     let times = times(&desk, Provider::Meta);
     assert_eq!(times.len(), 120);
     for (at, first) in times.iter().enumerate() {
-        let within = times[at..].iter().filter(|t| **t - *first < Duration::from_secs(1)).count();
+        let within = times[at..]
+            .iter()
+            .filter(|t| **t - *first < Duration::from_secs(1))
+            .count();
         assert!(within <= 40 + 4, "{within} messages within a second");
     }
-    assert!(times[119] - times[0] < Duration::from_secs(6), "{:?}", times[119] - times[0]);
+    assert!(
+        times[119] - times[0] < Duration::from_secs(6),
+        "{:?}",
+        times[119] - times[0]
+    );
     drop(daemons);
 }
 
@@ -92,9 +105,11 @@ async fn one_recipient_gets_a_message_in_six_seconds_from_meta_and_others_do_not
     let daemons = [desk.quick().await, desk.quick().await];
     let started = Instant::now();
     for _ in 0..2 {
-        desk.message_to(Some(OPTED_IN), "+6281225252525", "permit_ready").await;
+        desk.message_to(Some(OPTED_IN), "+6281225252525", "permit_ready")
+            .await;
     }
-    desk.message_to(Some(OPTED_IN), "+6281200008500", "permit_ready").await;
+    desk.message_to(Some(OPTED_IN), "+6281200008500", "permit_ready")
+        .await;
     desk.accepted(2).await;
     assert!(started.elapsed() < Duration::from_secs(4));
     // The gateway's clock is the limit's: ours has waited by itself.
@@ -105,7 +120,8 @@ async fn one_recipient_gets_a_message_in_six_seconds_from_meta_and_others_do_not
     rest.await;
     desk.drained().await;
     assert_eq!(
-        desk.number("select count(*) from sicantik_notify.attempt where code = '131056'").await,
+        desk.number("select count(*) from sicantik_notify.attempt where code = '131056'")
+            .await,
         0
     );
     assert!(started.elapsed() >= Duration::from_secs(6));
@@ -115,12 +131,14 @@ async fn one_recipient_gets_a_message_in_six_seconds_from_meta_and_others_do_not
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_gateway_holds_nobody_else_up() {
     let desk = desk().await;
-    desk.sql("update sicantik_notify.provider set active = name in ('Meta', 'Watzap')").await;
+    desk.sql("update sicantik_notify.provider set active = name in ('Meta', 'Watzap')")
+        .await;
     set(&desk, "Watzap", r#"{"delay_seconds": 600}"#).await;
     for i in 0..150 {
         desk.message(&format!("+628120008{i:04}")).await;
     }
-    desk.message_to(Some(OPTED_IN), "+6281225252525", "permit_ready").await;
+    desk.message_to(Some(OPTED_IN), "+6281225252525", "permit_ready")
+        .await;
     let _daemon = desk.quick().await;
     let accepted = desk.accepted(2).await;
     assert!(accepted.iter().any(|a| a.provider == Provider::Meta));
@@ -137,7 +155,8 @@ async fn a_slow_gateway_holds_nobody_else_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fallback_waits_for_its_turn_too() {
     let desk = desk().await;
-    desk.sql("update sicantik_notify.provider set active = name in ('Fonnte', 'Watzap')").await;
+    desk.sql("update sicantik_notify.provider set active = name in ('Fonnte', 'Watzap')")
+        .await;
     set(&desk, "Watzap", r#"{"delay_seconds": 1}"#).await;
     desk.office
         .gateway
@@ -150,6 +169,10 @@ async fn a_fallback_waits_for_its_turn_too() {
     desk.accepted(4).await;
     let times = times(&desk, Provider::Watzap);
     for pair in times.windows(2) {
-        assert!(pair[1] - pair[0] >= Duration::from_millis(800), "{:?}", pair[1] - pair[0]);
+        assert!(
+            pair[1] - pair[0] >= Duration::from_millis(800),
+            "{:?}",
+            pair[1] - pair[0]
+        );
     }
 }

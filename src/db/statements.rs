@@ -55,6 +55,8 @@ statements! {
     RECOVER = "recover",
     RETRY_PROVIDER = "retry_provider",
     RULES = "rules",
+    SEND_OUTCOME = "send_outcome",
+    SEND_TEST = "send_test",
     SETTLE_DONE = "settle_done",
     SETTLE_LATER = "settle_later",
     STATUS = "status",

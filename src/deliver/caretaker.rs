@@ -114,7 +114,10 @@ impl Caretaker {
         let (database, client) = (self.database.clone(), self.client.clone());
         self.tasks.spawn(async move {
             let done = async {
-                let db = database.get().await.map_err(|e| SyncError::Database(e.to_string()))?;
+                let db = database
+                    .get()
+                    .await
+                    .map_err(|e| SyncError::Database(e.to_string()))?;
                 sync::run(&db, &client, &provider.account).await
             };
             match done.await {

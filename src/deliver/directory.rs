@@ -34,11 +34,25 @@ const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 pub struct Directory {
     version: Option<i64>,
     providers: HashMap<ProviderId, Arc<Provider>>,
+    accounts: Vec<Listed>,
     candidates: Vec<Candidate>,
     circuits: Vec<(ProviderId, State)>,
     slow: HashMap<ProviderId, Duration>,
     templates: BTreeMap<TemplateKey, Template>,
     keys: Keys,
+}
+
+/// A provider as it is listed: its account, or why it has none.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Name for people.
+    pub name: String,
+    /// Which provider.
+    pub kind: ProviderKind,
+    /// Switched on.
+    pub active: bool,
+    /// The account, or what is missing.
+    pub account: Result<Account, String>,
 }
 
 /// A provider that can be used, with its terms.
@@ -67,6 +81,7 @@ impl Directory {
         let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
         let rows = client.query(&statement, &[]).await?;
         self.providers.clear();
+        self.accounts.clear();
         self.candidates.clear();
         self.circuits.clear();
         self.slow.clear();
@@ -104,6 +119,12 @@ impl Directory {
         {
             tracing::warn!(PROVIDER = name, "Provider {name} cannot be used: {error}");
         }
+        self.accounts.push(Listed {
+            name: name.to_owned(),
+            kind,
+            active,
+            account: account.clone(),
+        });
         self.candidates.push(Candidate {
             id,
             kind,
@@ -153,9 +174,9 @@ impl Directory {
         self.providers.get(&id)
     }
 
-    /// Usable accounts, with their names and kinds.
-    pub fn providers(&self) -> impl Iterator<Item = (&ProviderId, &Arc<Provider>)> {
-        self.providers.iter()
+    /// All providers in the order of the fallback.
+    pub fn accounts(&self) -> &[Listed] {
+        &self.accounts
     }
 
     /// The templates that are active.
@@ -182,6 +203,36 @@ impl Directory {
             .await?
             .get(0);
         Ok(self.choose(now, known.get(phone).copied().unwrap_or(STRANGER), key, context))
+    }
+
+    /// What each kind of provider would send for a key, as if every account were there and well, and the recipient had allowed
+    /// messages through Meta.
+    pub fn preview_all(&self, key: &TemplateKey, context: &Map<String, Value>) -> Choice {
+        let kinds = [ProviderKind::Meta, ProviderKind::Fonnte, ProviderKind::Watzap];
+        let candidates: Vec<Candidate> = kinds
+            .into_iter()
+            .zip(0..)
+            .map(|(kind, id)| Candidate {
+                id: ProviderId(id),
+                kind,
+                sequence: 0,
+                is_default: false,
+                active: true,
+                configured: true,
+                circuit_open: false,
+            })
+            .collect();
+        dispatcher::choose(&Facts {
+            now: DateTime::UNIX_EPOCH,
+            recipient: Recipient {
+                opted_in: true,
+                last_inbound_at: None,
+            },
+            message: Message { key, context },
+            candidates: &candidates,
+            templates: &self.templates,
+            keys: &self.keys,
+        })
     }
 
     fn choose(
@@ -230,7 +281,9 @@ impl Directory {
             let recipient = known.get(&message.phone).copied().unwrap_or(STRANGER);
             match self.prepare(now, recipient, &message) {
                 Ok((phone, routes, others_paused)) => {
-                    let first = routes.first().map(|to| (to.route.provider, message.phone.clone()));
+                    let first = routes
+                        .first()
+                        .map(|to| (to.route.provider, message.phone.clone()));
                     match first.and_then(|pair| pairs.get(&pair)) {
                         Some(wait) => settled.push(Settlement::of(message, Vec::new(), spaced(*wait))),
                         None => routed.push(Prepared::new(message, phone, routes, others_paused)),

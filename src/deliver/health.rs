@@ -222,7 +222,12 @@ impl Health {
         }
     }
 
-    async fn ok(&self, database: &Database, provider: ProviderId, begun: DateTime<Utc>) -> Result<(), String> {
+    async fn ok(
+        &self,
+        database: &Database,
+        provider: ProviderId,
+        begun: DateTime<Utc>,
+    ) -> Result<(), String> {
         let recent = |known: &Known| known.ok_at.is_some_and(|at| at.elapsed() < OK_INTERVAL);
         if self.lock().get(&provider).is_some_and(recent) {
             return Ok(());
@@ -308,7 +313,12 @@ impl Health {
     }
 
     /// The provider asked all of us for patience.
-    async fn slower(&self, database: &Database, provider: ProviderId, failure: &Failure) -> Result<(), String> {
+    async fn slower(
+        &self,
+        database: &Database,
+        provider: ProviderId,
+        failure: &Failure,
+    ) -> Result<(), String> {
         let pause = failure.consequences().retry_same.pause(0).unwrap_or_default();
         let pause = pause.max(failure.retry_after.unwrap_or_default());
         let error = format!("{}: {}", failure.code, failure.message).replace('\0', "\u{fffd}");

@@ -340,7 +340,11 @@ impl Deliverer {
         let mut wanted: HashMap<ProviderId, (usize, Pace)> = HashMap::new();
         let mut counted = 0;
         for (provider, pace) in work.waiting.iter().filter_map(Prepared::first) {
-            if work.turns.get(&provider).is_some_and(|next| *next > Instant::now()) {
+            if work
+                .turns
+                .get(&provider)
+                .is_some_and(|next| *next > Instant::now())
+            {
                 continue;
             }
             work.turns.remove(&provider);
@@ -474,7 +478,9 @@ impl Deliverer {
 /// How long until a message that waits in memory has its turn.
 fn next_turn(work: &Work) -> Duration {
     let providers = work.waiting.iter().filter_map(Prepared::first);
-    let next = providers.filter_map(|(provider, _)| work.turns.get(&provider)).min();
+    let next = providers
+        .filter_map(|(provider, _)| work.turns.get(&provider))
+        .min();
     next.map_or(HOUSEKEEPING, |at| at.saturating_duration_since(Instant::now()))
 }
 

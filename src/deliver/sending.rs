@@ -110,7 +110,10 @@ impl Prepared {
 
     /// Back into the queue until its turn at the provider comes.
     pub fn put_off(self, delay: Duration) -> Settlement {
-        let kind = self.routes.first().map_or("the provider", |to| to.route.kind.as_str());
+        let kind = self
+            .routes
+            .first()
+            .map_or("the provider", |to| to.route.kind.as_str());
         let error = format!("{kind} takes messages at its own pace: its turn comes later");
         Settlement::of(self.claimed, Vec::new(), later(delay, error))
     }
@@ -165,9 +168,7 @@ async fn begin(
     let rows = client
         .query(
             &statement,
-            &[
-                &instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps,
-            ],
+            &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps],
         )
         .await?;
     Ok(rows
@@ -186,7 +187,8 @@ async fn begin(
 /// Which values do not stand in the message as the rule gave them.
 fn changed(route: &Route) -> Option<String> {
     let names = route.changed.join(", ");
-    (!names.is_empty()).then(|| format!("made fit for Meta (line breaks, tabs, long runs of blanks): {names}"))
+    (!names.is_empty())
+        .then(|| format!("made fit for Meta (line breaks, tabs, long runs of blanks): {names}"))
 }
 
 /// Carries one message.
@@ -327,7 +329,8 @@ impl Sender {
             return;
         }
         let key = to.route.template_key_used.as_str();
-        let why = format!("Meta refused it ({}: {})", failure.code, failure.message).replace('\0', "\u{fffd}");
+        let why =
+            format!("Meta refused it ({}: {})", failure.code, failure.message).replace('\0', "\u{fffd}");
         let marked = async {
             let client = self.database.get().await.map_err(|e| e.to_string())?;
             client
@@ -337,8 +340,15 @@ impl Sender {
         };
         match marked.await {
             Ok(0) => {}
-            Ok(_) => tracing::warn!(TEMPLATE = key, "Template {key} is not sent through Meta any more: {why}."),
-            Err(error) => tracing::warn!(error, TEMPLATE = key, "Meta's refusal of a template could not be noted."),
+            Ok(_) => tracing::warn!(
+                TEMPLATE = key,
+                "Template {key} is not sent through Meta any more: {why}."
+            ),
+            Err(error) => tracing::warn!(
+                error,
+                TEMPLATE = key,
+                "Meta's refusal of a template could not be noted."
+            ),
         }
     }
 

@@ -176,7 +176,10 @@ pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgr
 ///
 /// # Errors
 /// The server's.
-pub async fn retry_some(client: &deadpool_postgres::Client, limit: i64) -> Result<u64, tokio_postgres::Error> {
+pub async fn retry_some(
+    client: &deadpool_postgres::Client,
+    limit: i64,
+) -> Result<u64, tokio_postgres::Error> {
     client.execute(sql::RETRY_PROVIDER.sql, &[&limit]).await
 }
 

@@ -24,8 +24,8 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Access, Account, Answer, Class, Failure, Health, Outgoing, ProbeReport, ProviderKind, Report};
 use super::meta_templates::RemoteTemplate;
+use super::{Access, Account, Answer, Class, Failure, Health, Outgoing, ProbeReport, ProviderKind, Report};
 use super::{fonnte, meta, meta_templates, watzap};
 use crate::deliver::template::sync::SyncError;
 use crate::host::phone::Phone;

@@ -148,7 +148,7 @@ pub(super) fn probe(
     phone_number_id: &str,
     token: &SecretString,
 ) -> RequestBuilder {
-    let fields = "id,display_phone_number,quality_rating,status,throughput,health_status";
+    let fields = "id,display_phone_number,quality_rating,status,throughput,health_status,whatsapp_business_manager_messaging_limit";
     http.get(format!("{base}/{version}/{phone_number_id}?fields={fields}"))
         .header(
             AUTHORIZATION,
@@ -174,7 +174,18 @@ pub(super) fn read_probe(status: u16, json: &Value) -> Option<Health> {
         .get("quality_rating")
         .and_then(Value::as_str)
         .unwrap_or("unknown");
-    let detail = format!("quality {quality}");
+    let said = |name: &str, pointer: &str| {
+        let value = json.pointer(pointer).and_then(Value::as_str)?;
+        Some(format!("{name} {value}"))
+    };
+    let parts = [
+        said("number", "/display_phone_number"),
+        Some(format!("quality {quality}")),
+        said("status", "/status"),
+        said("throughput", "/throughput/level"),
+        said("limit", "/whatsapp_business_manager_messaging_limit"),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(
         match json
             .pointer("/health_status/can_send_message")

@@ -81,11 +81,14 @@ pub(super) fn list(
         .iter()
         .map(|(name, value)| format!("{name}={}", escaped(value)))
         .collect();
-    http.get(format!("{base}/{version}/{waba_id}/message_templates?{}", query.join("&")))
-        .header(
-            AUTHORIZATION,
-            credential(format!("Bearer {}", token.expose_secret())),
-        )
+    http.get(format!(
+        "{base}/{version}/{waba_id}/message_templates?{}",
+        query.join("&")
+    ))
+    .header(
+        AUTHORIZATION,
+        credential(format!("Bearer {}", token.expose_secret())),
+    )
 }
 
 /// A cursor is Meta's text: nothing in it may become another parameter.
@@ -130,7 +133,9 @@ impl RemoteTemplate {
             })
         };
         let said = |c: &Value, name: &str| c.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut placeholders = component("BODY").map(|c| places(&said(c, "text"))).unwrap_or_default();
+        let mut placeholders = component("BODY")
+            .map(|c| places(&said(c, "text")))
+            .unwrap_or_default();
         let numbers = placeholders.iter().all(|place| place.parse::<u32>().is_ok());
         if numbers {
             placeholders.sort_by_key(|place| place.parse::<u32>().unwrap_or(u32::MAX));
@@ -154,13 +159,11 @@ impl RemoteTemplate {
                 .map(str::to_owned),
             named,
             placeholders,
-            header: component("HEADER").and_then(|c| {
-                match said(c, "format").to_ascii_uppercase().as_str() {
-                    "TEXT" => (!places(&said(c, "text")).is_empty()).then_some(HeaderKind::Text),
-                    "IMAGE" => Some(HeaderKind::Image),
-                    "DOCUMENT" => Some(HeaderKind::Document),
-                    other => Some(HeaderKind::Other(other.to_lowercase())),
-                }
+            header: component("HEADER").and_then(|c| match said(c, "format").to_ascii_uppercase().as_str() {
+                "TEXT" => (!places(&said(c, "text")).is_empty()).then_some(HeaderKind::Text),
+                "IMAGE" => Some(HeaderKind::Image),
+                "DOCUMENT" => Some(HeaderKind::Document),
+                other => Some(HeaderKind::Other(other.to_lowercase())),
             }),
             buttons: component("BUTTONS")
                 .and_then(|c| c.get("buttons")?.as_array())
@@ -228,7 +231,10 @@ mod tests {
     #[test]
     fn pages_follow_the_cursor_only_while_there_is_a_next_one() {
         let paging = |next: Value| json!({"data": [], "paging": {"cursors": {"after": "bb"}, "next": next}});
-        assert_eq!(read(&paging(json!("https://…"))).unwrap().after.as_deref(), Some("bb"));
+        assert_eq!(
+            read(&paging(json!("https://…"))).unwrap().after.as_deref(),
+            Some("bb")
+        );
         assert_eq!(read(&paging(Value::Null)).unwrap().after, None);
         assert!(read(&json!({"error": {}})).is_none());
         assert_eq!(escaped("a=b&c é"), "a%3Db%26c%20%C3%A9");

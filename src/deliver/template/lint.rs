@@ -108,7 +108,10 @@ pub(super) fn of_template(template: &Template) -> Vec<Finding> {
     if !unlisted.is_empty() {
         say(
             Severity::Warning,
-            format!("the text uses {}, which parameters does not list", unlisted.join(", ")),
+            format!(
+                "the text uses {}, which parameters does not list",
+                unlisted.join(", ")
+            ),
             "add it to parameters, or correct the text",
         );
     }
@@ -129,7 +132,8 @@ pub(super) fn of_template(template: &Template) -> Vec<Finding> {
     if template.gateways && fonnte_words(&template.body) {
         say(
             Severity::Warning,
-            "the text has {name} or {var1}, which Fonnte would replace; an invisible character keeps it".to_owned(),
+            "the text has {name} or {var1}, which Fonnte would replace; an invisible character keeps it"
+                .to_owned(),
             "write {{name}} if a value is meant",
         );
     }
@@ -148,7 +152,9 @@ pub(super) fn of_template(template: &Template) -> Vec<Finding> {
     if fixed > META_BODY_LIMIT {
         say(
             Severity::Warning,
-            format!("the text alone has {fixed} characters, and Meta allows {META_BODY_LIMIT} for a whole message"),
+            format!(
+                "the text alone has {fixed} characters, and Meta allows {META_BODY_LIMIT} for a whole message"
+            ),
             "shorten it, or let Meta have a shorter template",
         );
     }
@@ -160,10 +166,11 @@ pub(super) fn of_template(template: &Template) -> Vec<Finding> {
         );
     }
     if meta.named
-        && let Some(name) = template
-            .meta_names()
-            .iter()
-            .find(|name| !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        && let Some(name) = template.meta_names().iter().find(|name| {
+            !name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        })
     {
         say(
             Severity::Error,
@@ -237,9 +244,15 @@ mod tests {
 
     #[test]
     fn each_fault_is_named() {
-        assert_eq!(of_template(&template("Yth. {{a}} {{ b }}", &["a", "b", "unused"])), []);
+        assert_eq!(
+            of_template(&template("Yth. {{a}} {{ b }}", &["a", "b", "unused"])),
+            []
+        );
         let said = |template: &Template| -> String {
-            of_template(template).into_iter().map(|f| f.summary + "\n").collect()
+            of_template(template)
+                .into_iter()
+                .map(|f| f.summary + "\n")
+                .collect()
         };
         for (body, parameters, expected) in [
             ("{{a}} {{c}}", &["a"][..], "uses c, which"),

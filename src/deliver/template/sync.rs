@@ -179,7 +179,8 @@ fn misfit(ours: &Template, theirs: &RemoteTemplate) -> Option<String> {
         false => names.join(", "),
     };
     if theirs.named {
-        let (have, want): (BTreeSet<_>, BTreeSet<_>) = (names.iter().collect(), theirs.placeholders.iter().collect());
+        let (have, want): (BTreeSet<_>, BTreeSet<_>) =
+            (names.iter().collect(), theirs.placeholders.iter().collect());
         if have != want {
             return Some(format!(
                 "Meta's body names {}, ours {}: correct meta_parameters",
@@ -203,21 +204,29 @@ fn misfit(ours: &Template, theirs: &RemoteTemplate) -> Option<String> {
         | (Some(HeaderKind::Document), Some(HeaderParameter::Document { .. })) => {}
         (None, Some(_)) => return Some("Meta's header takes no value: empty meta_header".to_owned()),
         (Some(HeaderKind::Other(kind)), _) => {
-            return Some(format!("Meta's header is of the kind {kind}, which is not supported"));
+            return Some(format!(
+                "Meta's header is of the kind {kind}, which is not supported"
+            ));
         }
         (Some(wants), _) => {
             return Some(format!("Meta's header wants {}: set meta_header", wants.as_str()));
         }
     }
     let dynamic = |kind: ButtonKind| kind != ButtonKind::QuickReply;
-    let want: BTreeSet<u8> = theirs.buttons.iter().filter(|b| dynamic(b.1)).map(|b| b.0).collect();
+    let want: BTreeSet<u8> = theirs
+        .buttons
+        .iter()
+        .filter(|b| dynamic(b.1))
+        .map(|b| b.0)
+        .collect();
     let have: BTreeSet<u8> = meta
         .buttons
         .iter()
         .filter(|b| dynamic(b.kind))
         .map(|b| b.index)
         .collect();
-    (want != have).then(|| format!("Meta's buttons {want:?} take a value, ours {have:?}: correct meta_buttons"))
+    (want != have)
+        .then(|| format!("Meta's buttons {want:?} take a value, ours {have:?}: correct meta_buttons"))
 }
 
 #[cfg(test)]
@@ -291,20 +300,37 @@ mod tests {
             {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Ya"}, {"type": "URL", "url": "https://x/{{1}}"}]},
         ]));
         let mut mine = ours(&[]);
-        assert!(judge(&mine, std::slice::from_ref(&remote)).unfit.unwrap().contains("a document"));
+        assert!(
+            judge(&mine, std::slice::from_ref(&remote))
+                .unfit
+                .unwrap()
+                .contains("a document")
+        );
         let meta = mine.meta.as_mut().unwrap();
         meta.header = Some(HeaderParameter::Document {
             link: "sk".into(),
             filename: None,
         });
-        assert!(judge(&mine, std::slice::from_ref(&remote)).unfit.unwrap().contains("{1}"));
+        assert!(
+            judge(&mine, std::slice::from_ref(&remote))
+                .unfit
+                .unwrap()
+                .contains("{1}")
+        );
         mine.meta.as_mut().unwrap().buttons = vec![ButtonParameter {
             index: 1,
             kind: ButtonKind::Url,
             parameter: "id".into(),
         }];
         assert!(judge(&mine, std::slice::from_ref(&remote)).is_usable());
-        let plain = with(json!([{"type": "HEADER", "format": "TEXT", "text": "Halo"}, {"type": "BODY", "text": "x"}]));
-        assert!(judge(&mine, &[plain]).unfit.unwrap().contains("empty meta_header"));
+        let plain = with(
+            json!([{"type": "HEADER", "format": "TEXT", "text": "Halo"}, {"type": "BODY", "text": "x"}]),
+        );
+        assert!(
+            judge(&mine, &[plain])
+                .unfit
+                .unwrap()
+                .contains("empty meta_header")
+        );
     }
 }
