@@ -224,15 +224,14 @@ impl Deliverer {
     ) -> Result<(), tokio_postgres::Error> {
         work.directory.refresh(client).await?;
         work.health.agree(work.directory.circuits());
-        for (provider, wait) in work.directory.slow() {
-            // A pace of many messages a second is asked for when they go; this is a provider's own wish, or a long pace.
-            let at = Instant::now() + *wait;
-            work.turns
-                .entry(*provider)
-                .and_modify(|next| *next = at.max(*next))
-                .or_insert(at);
-        }
-        work.turns.retain(|_, next| *next > Instant::now());
+        // The database knows best: other instances reserve too, and an operator may have ended a pause.
+        let now = Instant::now();
+        work.turns = work
+            .directory
+            .slow()
+            .iter()
+            .map(|(id, wait)| (*id, now + *wait))
+            .collect();
         Ok(())
     }
 

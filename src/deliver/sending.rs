@@ -520,16 +520,17 @@ fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
 
 /// The pause before this message is tried again at the same provider by the rule's schedule; `None`: no try is left.
 fn scheduled(claimed: &Claimed, failure: &Failure) -> Option<Duration> {
-    let allowed = match failure.consequences().retry_same {
-        RetrySame::UpTo { tries, .. } => i64::from(claimed.tries) + 1 < i64::from(tries),
-        RetrySame::Schedule => true,
-        _ => false,
+    let schedule = claimed.retries.pause(claimed.tries)?;
+    let pause = match failure.consequences().retry_same {
+        RetrySame::UpTo { tries, .. } => {
+            (i64::from(claimed.tries) + 1 < i64::from(tries)).then_some(schedule)
+        }
+        RetrySame::Schedule => Some(schedule),
+        // What is known to take so long is not tried sooner.
+        RetrySame::After { pause, times: None } => Some(pause.max(schedule)),
+        _ => None,
     };
-    claimed
-        .retries
-        .pause(claimed.tries)
-        .filter(|_| allowed)
-        .map(jittered)
+    pause.map(jittered)
 }
 
 fn tries_used_up(claimed: &Claimed, failure: &Failure) -> bool {
