@@ -185,7 +185,7 @@ async fn the_accounts_are_tested_by_their_own_means() {
     let (code, text) = run(&desk, &["provider", "test"]).await;
     assert_eq!(code, 0, "{text}");
     for words in [
-        "Meta: well (number 6221****000, quality GREEN, status CONNECTED, throughput STANDARD, limit TIER_10K)",
+        "Meta: well (number 6221****000, quality GREEN, status CONNECTED, throughput STANDARD)",
         "Fonnte: well (device 6281****000, package",
         "Watzap: well (number 6281****009, connected",
     ] {

@@ -148,7 +148,7 @@ pub(super) fn probe(
     phone_number_id: &str,
     token: &SecretString,
 ) -> RequestBuilder {
-    let fields = "id,display_phone_number,quality_rating,status,throughput,health_status,whatsapp_business_manager_messaging_limit";
+    let fields = "id,display_phone_number,quality_rating,status,throughput,health_status";
     http.get(format!("{base}/{version}/{phone_number_id}?fields={fields}"))
         .header(
             AUTHORIZATION,
@@ -183,7 +183,6 @@ pub(super) fn read_probe(status: u16, json: &Value) -> Option<Health> {
         Some(format!("quality {quality}")),
         said("status", "/status"),
         said("throughput", "/throughput/level"),
-        said("limit", "/whatsapp_business_manager_messaging_limit"),
     ];
     let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(
