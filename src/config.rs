@@ -222,7 +222,7 @@ pub struct DeliverConfig {
     pub request_timeout_seconds: u64,
     /// Sign of life, milliseconds, 100 to 10000. Default 1000; three missed ones free the work of this instance.
     pub heartbeat_ms: u64,
-    /// Pause of a provider after an account-level failure, seconds. Default 60.
+    /// First pause of a provider that cannot send, seconds; each further one is twice as long. Default 60.
     pub circuit_seconds: u64,
 }
 

@@ -239,6 +239,8 @@ async fn begin(client: &Client, instance: i64, (id, token): (i64, i64), provider
                 &vec![provider],
                 &vec!["fonnte"],
                 &vec!["permit_ready"],
+                &vec![None::<String>],
+                &vec![0_f64],
             ],
         )
         .await

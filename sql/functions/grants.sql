@@ -17,7 +17,10 @@ grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
 grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
     sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
-grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.capture_plan, sicantik_notify.recipient_pace to sicantik_notifyd;
+-- What Meta says of a template, and nothing else of it.
+grant update (meta_status, meta_category, meta_named, meta_quality, meta_placeholders, meta_unfit, meta_synced_at)
+    on sicantik_notify.template to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
@@ -35,7 +38,7 @@ grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify
 grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
-    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider,
+    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -75,3 +78,4 @@ grant execute on function sicantik_notify.normal_phone_part(text), sicantik_noti
 grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_notify.queue_retry(bigint),
     sicantik_notify.queue_cancel(bigint), sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz),
     sicantik_notify.rule_release(text, bigint), sicantik_notify.rule_discard(text) to sicantik_notify_operator;
+grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;

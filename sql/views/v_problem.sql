@@ -25,11 +25,23 @@ from (select q.rule_id, count(*) as messages, min(q.created_at) as since
       group by q.rule_id) h
 join sicantik_notify.rule r on r.id = h.rule_id
 union all
-select 'alarm', h.last_error_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
-       'see the error; messages wait and burn no retries'
+select 'alarm', h.opened_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
+       'see the error; messages wait and burn no retries. It is probed by itself, next at ' || h.open_until
+       || '; sicantik_notify.provider_resume(''' || p.name || ''') lets a message try at once'
 from sicantik_notify.provider_health h
 join sicantik_notify.provider p on p.id = h.provider_id
-where h.open_until > sicantik_notify.clock()
+where h.open_until is not null and coalesce(h.checked_at < h.open_until, true) and p.active
+union all
+select 'warning', t.updated_at, 'template ' || t.template_key, 'not sent through Meta: ' || t.meta_unfit,
+       'mend it in WhatsApp Manager or here, then run sicantik-notifyd template sync; meanwhile gateways send it'
+from sicantik_notify.template t
+where t.active and t.meta_unfit is not null and t.meta_status in ('configured', 'approved')
+union all
+select 'warning', h.templates_synced_at, 'templates of ' || p.name, 'could not be read from Meta: ' || h.template_sync_error,
+       'run sicantik-notifyd template sync, which says more'
+from sicantik_notify.provider_health h
+join sicantik_notify.provider p on p.id = h.provider_id
+where h.template_sync_error is not null and p.active
 union all
 select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not send: ' || i.note,
        'if it should send, run sicantik-notifyd arm on its machine'

@@ -1,15 +1,19 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`).
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
+//! `send`, `provider test`, `template`).
 
 mod arm;
 mod demo;
 mod domain;
 mod hooks;
 mod migrate;
+mod provider;
 mod run;
+mod send;
 mod status;
 mod table;
+mod template;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -58,7 +62,7 @@ Exit codes:
   0  done
   1  failed; the last line says why, and what to do
   2  wrong usage
-  3  done, and something needs a person (hooks verify, migrate, status)";
+  3  done, and something needs a person (hooks verify, migrate, status, send, provider, template)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -84,6 +88,14 @@ enum Command {
     ///
     /// Exit code 3 if something needs a person.
     Status(status::Args),
+    /// Send a test message through the queue, and wait for its outcome
+    ///
+    /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
+    Send(send::Args),
+    /// Test the accounts at Meta, Fonnte and Watzap
+    Provider(provider::Args),
+    /// List, preview, check and sync the templates
+    Template(template::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -150,6 +162,9 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Send(args) => Box::pin(send::execute(&config, args)).await,
+        Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
+        Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }

@@ -53,6 +53,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/batch_take.sql",
     "functions/normal_phone.sql",
     "functions/retire_partitions.sql",
+    "functions/provider_resume.sql",
     "adapters/host_partner.sql",
     "adapters/host_reference.sql",
     "adapters/host_group_members.sql",
@@ -73,6 +74,7 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_trigger.sql",
     "views/v_rule.sql",
     "views/v_provider.sql",
+    "views/v_template.sql",
     "views/v_capture.sql",
     "views/v_problem.sql",
 ];

@@ -205,6 +205,17 @@ pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgr
     Ok(())
 }
 
+/// Lets some of the messages that wait for a provider try again at once. Returns how many.
+///
+/// # Errors
+/// The server's.
+pub async fn retry_some(
+    client: &deadpool_postgres::Client,
+    limit: i64,
+) -> Result<u64, tokio_postgres::Error> {
+    client.execute(sql::RETRY_PROVIDER.sql, &[&limit]).await
+}
+
 /// Lets messages that wait for a provider try again at once. Returns how many.
 ///
 /// # Errors

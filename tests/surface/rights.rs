@@ -16,6 +16,7 @@ const VIEWS: &[&str] = &[
     "v_trigger",
     "v_rule",
     "v_provider",
+    "v_template",
     "v_capture",
     "v_problem",
     "v_blacklist",
