@@ -10,6 +10,8 @@ with held as (
          sicantik_notify.rule r
     where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
       and r.id = q.rule_id and r.active
+      -- A lost answer whose receipt has come meanwhile: it was sent.
+      and not (q.uncertain_sends > 0 and exists (select from sicantik_notify.receipt x where x.message_id = q.id and x.state <> 'failed'))
     returning q.id, q.claim_token, w.provider_id, w.provider_type, w.template_key
 )
 insert into sicantik_notify.attempt (message_id, claim_token, instance_id, provider_id, provider_type, template_key)

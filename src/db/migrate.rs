@@ -48,6 +48,8 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_partner.sql",
     "adapters/host_group_members.sql",
     "adapters/host_inbound.sql",
+    "functions/receipt_forget.sql",
+    "functions/inbound_take.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
@@ -62,6 +64,8 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_provider.sql",
     "views/v_capture.sql",
     "views/v_problem.sql",
+    "views/receipt_furthest.sql",
+    "views/v_receipt.sql",
 ];
 
 /// Tables that every Odoo has, and that we read.

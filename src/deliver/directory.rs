@@ -10,10 +10,10 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
-use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, SkipReason};
-use super::provider::{Account, ProviderKind};
+use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, Route, SkipReason, Skipped};
+use super::provider::{Account, Content, ProviderKind};
 use super::sending::{OnUncertain, Prepared, RouteTo};
-use super::template::{MetaStatus, MetaTemplate, Template, TemplateKey};
+use super::template::{MetaStatus, MetaTemplate, Template, TemplateKey, render};
 use crate::db::ids::ProviderId;
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
@@ -172,17 +172,31 @@ impl Directory {
     ) -> Result<(Phone, Vec<RouteTo>, bool), Box<Verdict>> {
         let phone = Phone::parse(&message.phone).map_err(|e| fail(e.to_string()))?;
         let key = TemplateKey::new(message.template_key.clone()).map_err(|e| fail(e.to_string()))?;
-        let choice = dispatcher::choose(&Facts {
+        if let Some(provider) = message.reply_through {
+            let route = self.reply(now, recipient, message, &key, provider)?;
+            return Ok((phone, vec![route], false));
+        }
+        let (given_up, candidates): (Vec<Candidate>, Vec<Candidate>) = self
+            .candidates
+            .iter()
+            .cloned()
+            .partition(|candidate| message.not_through.contains(&candidate.id));
+        let mut choice = dispatcher::choose(&Facts {
             now,
             recipient,
             message: Message {
                 key: &key,
                 context: &message.context,
             },
-            candidates: &self.candidates,
+            candidates: &candidates,
             templates: &self.templates,
             meta_keys: &self.meta_keys,
         });
+        choice.skipped.extend(given_up.iter().map(|candidate| Skipped {
+            provider: candidate.id,
+            kind: candidate.kind,
+            reason: SkipReason::GaveUp,
+        }));
         let others_paused = choice.skipped.iter().any(|s| s.reason == SkipReason::CircuitOpen);
         let routes: Vec<RouteTo> = choice
             .routes
@@ -199,7 +213,45 @@ impl Directory {
         Ok((phone, routes, others_paused))
     }
 
-    /// Consent and last inbound message of each number, in two statements; asked only where Meta is a candidate.
+    /// The answer to somebody who wrote to this provider: free text, which Meta allows while the window is open.
+    fn reply(
+        &self,
+        now: DateTime<Utc>,
+        recipient: Recipient,
+        message: &Claimed,
+        key: &TemplateKey,
+        id: ProviderId,
+    ) -> Result<RouteTo, Box<Verdict>> {
+        let candidate = self.candidates.iter().find(|c| c.id == id && c.active);
+        let (Some(candidate), Some(provider)) = (candidate, self.providers.get(&id)) else {
+            return Err(fail("the provider that was written to is not there any more".to_owned()));
+        };
+        if candidate.kind == ProviderKind::Meta && !recipient.window_is_open(now) {
+            return Err(fail("meta: the 24-hour window for an answer has closed".to_owned()));
+        }
+        if candidate.circuit_open {
+            let error = format!("{}: {}", candidate.kind, SkipReason::CircuitOpen);
+            return Err(Box::new(wait_for_provider(message, error)));
+        }
+        let template = self
+            .templates
+            .get(key)
+            .ok_or_else(|| fail(format!("there is no active template {}", key.as_str())))?;
+        let text = render(template, &message.context).map_err(|e| fail(e.to_string()))?;
+        Ok(RouteTo {
+            route: Route {
+                provider: id,
+                kind: candidate.kind,
+                content: Content::Text(text),
+                template_key_used: key.clone(),
+                marketing: false,
+                changed: Vec::new(),
+            },
+            provider: provider.clone(),
+        })
+    }
+
+    /// Consent (the host's or ours) and last inbound message of each number; asked only where Meta is a candidate.
     async fn recipients(
         &self,
         client: &deadpool_postgres::Client,
@@ -238,6 +290,12 @@ impl Directory {
             );
         }
         let phones: Vec<&str> = claimed.iter().map(|m| m.phone.as_str()).collect();
+        let ours = "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
+        for row in client.query(ours, &[&phones]).await? {
+            if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
+                recipient.opted_in = true;
+            }
+        }
         for row in client
             .query(
                 "select phone, last_inbound_at from sicantik_notify.host_inbound($1)",
@@ -274,7 +332,7 @@ fn no_route(message: &Claimed, choice: &Choice) -> Box<Verdict> {
     let at_fault = choice
         .skipped
         .iter()
-        .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
+        .any(|s| !may_help(&s.reason) && !matches!(s.reason, SkipReason::NotEligible | SkipReason::GaveUp));
     if choice.must_wait() || !at_fault {
         return Box::new(wait_for_provider(message, error));
     }
@@ -350,19 +408,21 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Secrets by name: their value, or the systemd credential or environment variable that holds it.
+/// Secrets by name.
 fn secrets(rows: &Map<String, Value>) -> Result<BTreeMap<String, SecretString>, String> {
     rows.iter()
-        .map(|(name, row)| {
-            let text = |key: &str| row.get(key).and_then(Value::as_str);
-            let secret = match (text("value"), text("credential")) {
-                (Some(value), _) => value.to_owned(),
-                (None, Some(credential)) => credential_value(credential)?,
-                (None, None) => return Err(format!("secret {name} is empty")),
-            };
-            Ok((name.clone(), SecretString::from(secret)))
-        })
+        .map(|(name, row)| Ok((name.clone(), secret(name, row)?)))
         .collect()
+}
+
+/// A secret: its value, or the systemd credential or environment variable that holds it.
+pub(crate) fn secret(name: &str, row: &Value) -> Result<SecretString, String> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    match (text("value"), text("credential")) {
+        (Some(value), _) => Ok(SecretString::from(value)),
+        (None, Some(credential)) => credential_value(credential).map(SecretString::from),
+        (None, None) => Err(format!("secret {name} is empty")),
+    }
 }
 
 fn credential_value(name: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@
 
 pub mod directory;
 pub mod dispatcher;
-mod health;
+pub(crate) mod health;
 pub mod provider;
 pub mod sending;
 mod settler;

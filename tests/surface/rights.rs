@@ -18,6 +18,8 @@ const VIEWS: &[&str] = &[
     "v_provider",
     "v_capture",
     "v_problem",
+    "v_receipt",
+    "receipt_furthest",
 ];
 
 /// A person with a login that is a member of this role only.
