@@ -397,7 +397,12 @@ impl Config {
         within("deliver.lease_seconds", d.lease_seconds, 2, 3600)?;
         within("deliver.circuit_seconds", d.circuit_seconds, 1, 86_400)?;
         let h = &self.http;
-        within("http.max_body_bytes", h.max_body_bytes, 64 * 1024, 16 * 1024 * 1024)?;
+        within(
+            "http.max_body_bytes",
+            h.max_body_bytes,
+            64 * 1024,
+            16 * 1024 * 1024,
+        )?;
         within("http.request_timeout_seconds", h.request_timeout_seconds, 1, 30)?;
         within("http.concurrency", h.concurrency.into(), 1, 256)?;
         h.forward_url()?;

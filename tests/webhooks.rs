@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod desk;
 #[path = "webhooks/bench.rs"]
 mod bench;
+mod desk;
 
 #[path = "webhooks/calls.rs"]
 mod calls;

@@ -38,7 +38,14 @@ fn the_example_file_with_its_comments_opened_parses_too() {
 
 #[test]
 fn the_example_file_names_every_key() {
-    for section in ["", "[database]\n", "[capture]\n", "[evaluate]\n", "[deliver]\n", "[http]\n"] {
+    for section in [
+        "",
+        "[database]\n",
+        "[capture]\n",
+        "[evaluate]\n",
+        "[deliver]\n",
+        "[http]\n",
+    ] {
         // serde lists what it knows in the error for what it does not know.
         let error = toml::from_str::<Config>(&format!("{section}no_such_key = 1\n"))
             .expect_err("refused")

@@ -224,10 +224,14 @@ impl Directory {
     ) -> Result<RouteTo, Box<Verdict>> {
         let candidate = self.candidates.iter().find(|c| c.id == id && c.active);
         let (Some(candidate), Some(provider)) = (candidate, self.providers.get(&id)) else {
-            return Err(fail("the provider that was written to is not there any more".to_owned()));
+            return Err(fail(
+                "the provider that was written to is not there any more".to_owned(),
+            ));
         };
         if candidate.kind == ProviderKind::Meta && !recipient.window_is_open(now) {
-            return Err(fail("meta: the 24-hour window for an answer has closed".to_owned()));
+            return Err(fail(
+                "meta: the 24-hour window for an answer has closed".to_owned(),
+            ));
         }
         if candidate.circuit_open {
             let error = format!("{}: {}", candidate.kind, SkipReason::CircuitOpen);
@@ -290,7 +294,8 @@ impl Directory {
             );
         }
         let phones: Vec<&str> = claimed.iter().map(|m| m.phone.as_str()).collect();
-        let ours = "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
+        let ours =
+            "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
         for row in client.query(ours, &[&phones]).await? {
             if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
                 recipient.opted_in = true;

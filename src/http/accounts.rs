@@ -60,7 +60,10 @@ impl Known {
             ours.is_some_and(|ours| is_secret(ours, token))
         };
         // All of them: the time must not tell which one fits.
-        self.of(ProviderKind::Meta).filter(|account| fits(account)).count() > 0
+        self.of(ProviderKind::Meta)
+            .filter(|account| fits(account))
+            .count()
+            > 0
     }
 
     /// The gateway's account with this webhook secret.

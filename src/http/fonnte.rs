@@ -64,7 +64,11 @@ fn status(body: &Value, account: &Account, status: &str, state: &str, news: &mut
         "delivered" => State::Delivered,
         "read" => State::Read,
         "invalid" => State::Failed(refusal(Class::Recipient, "invalid", "the number has no WhatsApp")),
-        "expired" => State::Failed(refusal(Class::Account, "expired", "the phone was off for too long")),
+        "expired" => State::Failed(refusal(
+            Class::Account,
+            "expired",
+            "the phone was off for too long",
+        )),
         "" | "pending" | "waiting" | "processing" => return,
         other => {
             let Some((class, code)) = fonnte_class(other) else {
@@ -102,7 +106,11 @@ fn inbound(body: &Value, account: &Account) -> Option<Inbound> {
     }
     let sender = id(body.get("sender"))?;
     // A pressed button comes as text.
-    let said = if text("text").is_empty() { text("message") } else { text("text") };
+    let said = if text("text").is_empty() {
+        text("message")
+    } else {
+        text("text")
+    };
     let time = id(body.get("timestamp")).unwrap_or_default();
     let external_id = match id(body.get("inboxid")).filter(|inbox| inbox != "0") {
         // It may count anew for each device: with the time it is one message.
@@ -131,25 +139,50 @@ mod tests {
 
     #[test]
     fn the_three_kinds_are_told_apart() {
-        let first = news(json!({ "device": "628110000000", "id": 80367170, "stateid": "3EB0A1", "status": "sent", "state": "" }));
+        let first = news(
+            json!({ "device": "628110000000", "id": 80367170, "stateid": "3EB0A1", "status": "sent", "state": "" }),
+        );
         assert_eq!(first.receipts[0].external_id, "80367170");
         assert_eq!(first.receipts[0].state, State::Sent);
         assert_eq!(first.aliases[0].alias, "state:3EB0A1");
         let later = news(json!({ "device": "628110000000", "stateid": "3EB0A1", "state": "Delivered" }));
-        assert_eq!((later.receipts[0].external_id.as_str(), later.aliases.len()), ("state:3EB0A1", 0));
+        assert_eq!(
+            (later.receipts[0].external_id.as_str(), later.aliases.len()),
+            ("state:3EB0A1", 0)
+        );
         assert_eq!(later.receipts[0].state, State::Delivered);
-        let device = news(json!({ "device": "628110000000", "status": "disconnect", "timestamp": 1795300100, "reason": "" }));
-        assert!(device.accounts[0].failure.as_ref().is_some_and(|f| f.code == "disconnected"));
+        let device = news(
+            json!({ "device": "628110000000", "status": "disconnect", "timestamp": 1795300100, "reason": "" }),
+        );
+        assert!(
+            device.accounts[0]
+                .failure
+                .as_ref()
+                .is_some_and(|f| f.code == "disconnected")
+        );
         assert_eq!(news(json!({ "status": "connect" })).accounts[0].failure, None);
-        let written = news(json!({ "sender": "6281200000001", "message": "halo", "text": "SETUJU", "member": "",
-                                   "timestamp": 1795300100, "inboxid": 77 }));
-        assert_eq!((written.inbound[0].external_id.as_str(), written.inbound[0].text.as_str()), ("77@1795300100", "SETUJU"));
+        let written = news(
+            json!({ "sender": "6281200000001", "message": "halo", "text": "SETUJU", "member": "",
+                                   "timestamp": 1795300100, "inboxid": 77 }),
+        );
+        assert_eq!(
+            (
+                written.inbound[0].external_id.as_str(),
+                written.inbound[0].text.as_str()
+            ),
+            ("77@1795300100", "SETUJU")
+        );
     }
 
     #[test]
     fn failures_have_their_class() {
-        for (word, class) in [("invalid", Some(Class::Recipient)), ("expired", Some(Class::Account)),
-                              ("url unreachable", Some(Class::Content)), ("pending", None), ("dancing", None)] {
+        for (word, class) in [
+            ("invalid", Some(Class::Recipient)),
+            ("expired", Some(Class::Account)),
+            ("url unreachable", Some(Class::Content)),
+            ("pending", None),
+            ("dancing", None),
+        ] {
             let told = news(json!({ "id": "1", "status": word }));
             let seen = told.receipts.first().and_then(|r| match &r.state {
                 State::Failed(failure) => Some(failure.class),
@@ -161,11 +194,24 @@ mod tests {
 
     #[test]
     fn groups_nonsense_and_other_devices_are_nothing() {
-        for body in [json!({ "sender": "120363@g.us", "message": "x" }), json!({ "sender": "6281200000001", "member": "62813", "message": "x" }),
-                     json!({ "sender": null }), json!({}), json!(5), json!({ "id": null, "status": "sent" })] {
+        for body in [
+            json!({ "sender": "120363@g.us", "message": "x" }),
+            json!({ "sender": "6281200000001", "member": "62813", "message": "x" }),
+            json!({ "sender": null }),
+            json!({}),
+            json!(5),
+            json!({ "id": null, "status": "sent" }),
+        ] {
             assert_eq!(news(body.clone()), News::default(), "{body}");
         }
-        let account = Account { device: Some("628110000000".into()), ..an_account(3, ProviderKind::Fonnte, None) };
-        assert_eq!(read(&json!({ "device": "628119999999", "id": "1", "status": "sent" }), &account), Err(OtherDevice));
+        let mut account = an_account(3, ProviderKind::Fonnte, None);
+        account.device = Some("628110000000".into());
+        assert_eq!(
+            read(
+                &json!({ "device": "628119999999", "id": "1", "status": "sent" }),
+                &account
+            ),
+            Err(OtherDevice)
+        );
     }
 }

@@ -135,7 +135,9 @@ impl Call {
                 tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>() / 5.0)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            let Ok(_turn) = at_once.acquire().await else { return };
+            let Ok(_turn) = at_once.acquire().await else {
+                return;
+            };
             match self.once().await {
                 Ok(()) => return,
                 Err(Refusal { last: true, reason }) => {

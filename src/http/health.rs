@@ -62,7 +62,11 @@ impl Readiness {
             .pulses
             .iter()
             .map(|pulse| {
-                let word = if pulse.silence() > self.longest_round { "stuck" } else { "ok" };
+                let word = if pulse.silence() > self.longest_round {
+                    "stuck"
+                } else {
+                    "ok"
+                };
                 (pulse.name().to_owned(), word.into())
             })
             .collect();
@@ -81,7 +85,9 @@ impl Readiness {
             let client = self.database.get().await.ok()?;
             let schema = match check_version(&client).await {
                 Ok(()) => "ok",
-                Err(crate::db::migrate::MigrateError::Step { source, .. }) if source.as_db_error().is_none() => {
+                Err(crate::db::migrate::MigrateError::Step { source, .. })
+                    if source.as_db_error().is_none() =>
+                {
                     return None;
                 }
                 Err(_) => "wrong",

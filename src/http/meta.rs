@@ -161,7 +161,13 @@ mod tests {
         let seen: Vec<_> = news
             .receipts
             .iter()
-            .map(|r| (r.external_id.as_str(), r.state.as_str(), r.ours.map(|o| (o.0.0, o.1.0))))
+            .map(|r| {
+                (
+                    r.external_id.as_str(),
+                    r.state.as_str(),
+                    r.ours.map(|o| (o.0.0, o.1.0)),
+                )
+            })
             .collect();
         assert_eq!(
             seen,
@@ -172,7 +178,9 @@ mod tests {
                 ("wamid.4", "failed", None),
             ]
         );
-        assert!(matches!(&news.receipts[2].state, State::Failed(f) if f.code == "131042" && f.message == "pay"));
+        assert!(
+            matches!(&news.receipts[2].state, State::Failed(f) if f.code == "131042" && f.message == "pay")
+        );
         assert!(matches!(&news.receipts[3].state, State::Failed(f) if f.code == "none"));
     }
 
@@ -196,8 +204,15 @@ mod tests {
                 { "id": "e", "type": "text", "user_id": "ID.1349", "text": { "body": "hidden" } },
             ] }),
         );
-        let texts: Vec<_> = news.inbound.iter().map(|m| (m.external_id.as_str(), m.text.as_str())).collect();
-        assert_eq!(texts, [("a", "SETUJU"), ("b", "Berhenti"), ("c", "Mulai"), ("d", "")]);
+        let texts: Vec<_> = news
+            .inbound
+            .iter()
+            .map(|m| (m.external_id.as_str(), m.text.as_str()))
+            .collect();
+        assert_eq!(
+            texts,
+            [("a", "SETUJU"), ("b", "Berhenti"), ("c", "Mulai"), ("d", "")]
+        );
     }
 
     #[test]
@@ -212,16 +227,34 @@ mod tests {
             &[&account],
         );
         assert_eq!(news.templates.len(), 1);
-        assert_eq!((news.templates[0].event.as_str(), &news.templates[0].reason), ("PAUSED", &None));
-        let news = messages_of("1099", json!({ "errors": [{ "code": 131031, "title": "locked" }] }));
-        assert!(news.accounts[0].failure.as_ref().is_some_and(|f| f.code == "131031"));
+        assert_eq!(
+            (news.templates[0].event.as_str(), &news.templates[0].reason),
+            ("PAUSED", &None)
+        );
+        let news = messages_of(
+            "1099",
+            json!({ "errors": [{ "code": 131031, "title": "locked" }] }),
+        );
+        assert!(
+            news.accounts[0]
+                .failure
+                .as_ref()
+                .is_some_and(|f| f.code == "131031")
+        );
     }
 
     #[test]
     fn nonsense_is_no_news() {
         let account = an_account(7, ProviderKind::Meta, Some("1099"));
-        for body in [json!(null), json!([]), json!({ "entry": 5 }), json!({ "entry": [{ "changes": [{ "field": "messages" }] }] }),
-                     body("messages", json!(null)), body("flows", json!({})), body("message_template_status_update", json!({}))] {
+        for body in [
+            json!(null),
+            json!([]),
+            json!({ "entry": 5 }),
+            json!({ "entry": [{ "changes": [{ "field": "messages" }] }] }),
+            body("messages", json!(null)),
+            body("flows", json!({})),
+            body("message_template_status_update", json!({})),
+        ] {
             assert_eq!(read(&body, &[&account]), News::default(), "{body}");
         }
     }
@@ -229,7 +262,14 @@ mod tests {
     #[test]
     fn our_words_are_ours_alone() {
         assert_eq!(our_words("q:1:a:2"), Some((MessageId(1), AttemptId(2))));
-        for other in ["", "q:1", "q:a:a:1", "q:1:a:", "x:1:a:2", "q:1:a:99999999999999999999"] {
+        for other in [
+            "",
+            "q:1",
+            "q:a:a:1",
+            "q:1:a:",
+            "x:1:a:2",
+            "q:1:a:99999999999999999999",
+        ] {
             assert_eq!(our_words(other), None, "{other}");
         }
     }

@@ -217,7 +217,10 @@ mod tests {
     fn late_failures_follow_the_table() {
         let after = |code: i64| Consequence::of(&Failure::from_meta(&json!({ "code": code }), None));
         for (codes, expected) in [
-            (&[131042, 190, 131031, 132015, 132001, 131049, 132000][..], Consequence::NextProvider),
+            (
+                &[131042, 190, 131031, 132015, 132001, 131049, 132000][..],
+                Consequence::NextProvider,
+            ),
             (&[131000, 131016], Consequence::Again(None)),
             (&[131056], Consequence::Again(Some(Duration::from_secs(4)))),
             (&[131026, 131050], Consequence::None),
@@ -230,11 +233,30 @@ mod tests {
 
     #[test]
     fn who_wrote() {
-        for raw in ["6281200000001", "+6281200000001", "6281200000001@c.us", "081200000001", "6281200000001@s.whatsapp.net"] {
-            assert_eq!(person(raw).map(|p| p.as_e164().to_owned()).as_deref(), Some("+6281200000001"), "{raw}");
+        for raw in [
+            "6281200000001",
+            "+6281200000001",
+            "6281200000001@c.us",
+            "081200000001",
+            "6281200000001@s.whatsapp.net",
+        ] {
+            assert_eq!(
+                person(raw).map(|p| p.as_e164().to_owned()).as_deref(),
+                Some("+6281200000001"),
+                "{raw}"
+            );
         }
-        assert_eq!(person("60123456789").map(|p| p.as_e164().to_owned()).as_deref(), Some("+60123456789"));
-        for raw in ["120363@g.us", "1234567890123@lid", "", "ID.13491208655302741918", "62812-1234@g.us"] {
+        assert_eq!(
+            person("60123456789").map(|p| p.as_e164().to_owned()).as_deref(),
+            Some("+60123456789")
+        );
+        for raw in [
+            "120363@g.us",
+            "1234567890123@lid",
+            "",
+            "ID.13491208655302741918",
+            "62812-1234@g.us",
+        ] {
             assert_eq!(person(raw), None, "{raw}");
         }
     }
@@ -244,7 +266,14 @@ mod tests {
         let at = DateTime::from_timestamp(1_795_300_000, 0);
         assert_eq!(seconds(Some(&json!("1795300000"))), at);
         assert_eq!(seconds(Some(&json!(1_795_300_000_u64))), at);
-        for wrong in [json!(0), json!(""), json!("soon"), json!(1_795_300_000_000_i64), json!(i64::MAX), json!(null)] {
+        for wrong in [
+            json!(0),
+            json!(""),
+            json!("soon"),
+            json!(1_795_300_000_000_i64),
+            json!(i64::MAX),
+            json!(null),
+        ] {
             assert_eq!(seconds(Some(&wrong)), None, "{wrong}");
         }
     }

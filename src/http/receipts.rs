@@ -119,7 +119,9 @@ impl Receipts {
             };
             let key = (provider, code.unwrap_or_default());
             // Five messages that fail one by one would look like five failures in a row of the account.
-            if failure.class != Class::Account && !failure.consequences().opens_circuit() || told.contains(&key) {
+            if failure.class != Class::Account && !failure.consequences().opens_circuit()
+                || told.contains(&key)
+            {
                 continue;
             }
             told.push(key);

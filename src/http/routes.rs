@@ -132,7 +132,11 @@ async fn only_here(request: Request, next: Next) -> Response {
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let (ready, told) = shared.readiness.ask().await;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, axum::Json(told)).into_response()
 }
 
@@ -231,7 +235,10 @@ async fn gateway(
     };
     match news {
         Ok(news) => take(shared, &news, &known.words).await.into_response(),
-        Err(fonnte::OtherDevice) => refuse(kind.as_str(), "it is about another device than the provider's settings name"),
+        Err(fonnte::OtherDevice) => refuse(
+            kind.as_str(),
+            "it is about another device than the provider's settings name",
+        ),
     }
 }
 
@@ -261,7 +268,10 @@ async fn take(shared: &Shared, news: &News, words: &super::words::Words) -> Stat
 async fn accounts(shared: &Shared, news: &News) {
     let now = chrono::Utc::now();
     for account in &news.accounts {
-        if account.at.is_some_and(|at| now.signed_duration_since(at) > RECENT) {
+        if account
+            .at
+            .is_some_and(|at| now.signed_duration_since(at) > RECENT)
+        {
             continue;
         }
         let answer = match &account.failure {
@@ -278,7 +288,10 @@ async fn accounts(shared: &Shared, news: &News) {
         match &account.failure {
             Some(failure) => tracing::warn!(PROVIDER = failure.provider.as_str(), "{failure}."),
             None => {
-                tracing::info!(PROVIDER_ID = account.provider.0, "A provider says that it is connected again.");
+                tracing::info!(
+                    PROVIDER_ID = account.provider.0,
+                    "A provider says that it is connected again."
+                );
                 if let Ok(client) = shared.database.get().await {
                     let _ = retry_provider(&client).await;
                     shared.wakes.messages.notify_one();

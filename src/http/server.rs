@@ -42,7 +42,9 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!("Listening for webhooks on http://{bound}.");
     if !bound.ip().is_loopback() {
-        tracing::warn!("{bound} can be reached from other machines, without TLS: put a proxy before it, or listen on 127.0.0.1.");
+        tracing::warn!(
+            "{bound} can be reached from other machines, without TLS: put a proxy before it, or listen on 127.0.0.1."
+        );
     }
     let router = routes::router(shared);
     let connections = TaskTracker::new();

@@ -45,14 +45,21 @@ mod tests {
         let body = b"what do ya want for nothing?";
         let right = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert!(is_signed(&key, right, body));
-        assert!(is_signed(&key, &format!("sha256={}", right[7..].to_uppercase()), body));
+        assert!(is_signed(
+            &key,
+            &format!("sha256={}", right[7..].to_uppercase()),
+            body
+        ));
         for (header, body) in [
             (right, b"what do ya want for nothing!".as_slice()),
             (&right[7..], body),
             (&right[..70], body),
             ("sha256=", body),
             ("", body),
-            ("sha256=\u{e9}bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec384", body),
+            (
+                "sha256=\u{e9}bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec384",
+                body,
+            ),
         ] {
             assert!(!is_signed(&key, header, body), "{header}");
         }
@@ -63,7 +70,12 @@ mod tests {
     fn a_secret_fits_whole_or_not_at_all() {
         let secret = SecretString::from("a long path segment");
         assert!(is_secret(&secret, "a long path segment"));
-        for other in ["", "a long path segmen", "a long path segment ", "A long path segment"] {
+        for other in [
+            "",
+            "a long path segmen",
+            "a long path segment ",
+            "A long path segment",
+        ] {
             assert!(!is_secret(&secret, other));
         }
     }

@@ -48,7 +48,10 @@ pub async fn store(database: &Database, news: &News, words: &Words) -> Result<()
             .get(0);
         if done != "taken" {
             let phone = message.phone.masked();
-            tracing::info!(PROVIDER_ID = message.provider.0, "A message from {phone}: {done}.");
+            tracing::info!(
+                PROVIDER_ID = message.provider.0,
+                "A message from {phone}: {done}."
+            );
         }
     }
     for template in &news.templates {
@@ -89,7 +92,10 @@ async fn receipts(
         .iter()
         .map(|f| f.as_ref().map(|f| storable(&f.0.message, 400)))
         .collect();
-    let consequences: Vec<Option<&str>> = failures.iter().map(|f| f.as_ref().map(|f| f.1.as_str())).collect();
+    let consequences: Vec<Option<&str>> = failures
+        .iter()
+        .map(|f| f.as_ref().map(|f| f.1.as_str()))
+        .collect();
     let statement = tx.prepare_cached(sql::RECEIPT_STORE.sql).await?;
     tx.execute(
         &statement,
@@ -155,7 +161,10 @@ async fn template_state(
             TEMPLATE = key,
             "Meta says {} of template {key}{}.",
             news.event,
-            news.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default()
+            news.reason
+                .as_deref()
+                .map(|r| format!(" ({r})"))
+                .unwrap_or_default()
         );
     }
     Ok(())

@@ -23,7 +23,9 @@ fn inbound(body: &Value, account: &Account) -> Option<Inbound> {
     }
     let chat = id(data.get("chat_id")).or_else(|| id(data.get("phone_number")))?;
     let group = chat.ends_with("@g.us");
-    let phone = person(&chat).or_else(|| person(&id(data.get("phone_number"))?)).filter(|_| !group)?;
+    let phone = person(&chat)
+        .or_else(|| person(&id(data.get("phone_number"))?))
+        .filter(|_| !group)?;
     let time = id(data.get("timestamp")).unwrap_or_default();
     let external_id = id(data.get("message_id"))
         .unwrap_or_else(|| crate::db::migrate::hex(&Sha256::digest(format!("{chat}\n{time}\n{said}"))));
@@ -46,7 +48,9 @@ mod tests {
 
     fn said(body: Value) -> Option<(String, String)> {
         let news = read(&body, &an_account(5, ProviderKind::Watzap, None));
-        news.inbound.first().map(|m| (m.phone.as_e164().to_owned(), m.text.clone()))
+        news.inbound
+            .first()
+            .map(|m| (m.phone.as_e164().to_owned(), m.text.clone()))
     }
 
     #[test]
@@ -62,7 +66,9 @@ mod tests {
             json!({ "data": { "chat_id": "120363@g.us", "phone_number": "6281200000001", "message_body": "x" } }),
             json!({ "data": { "chat_id": "1234567890@lid", "message_body": "x" } }),
             json!({ "event_type": "presence.update", "data": { "id": "6281200000001" } }),
-            json!({}), json!(null), json!([1]),
+            json!({}),
+            json!(null),
+            json!([1]),
         ] {
             assert_eq!(said(noise.clone()), None, "{noise}");
         }

@@ -34,7 +34,11 @@ impl Words {
     /// From the settings, each a list with commas. A word that stands in two lists means the first of stop, start, opt-in.
     pub fn new(stop: &str, start: &str, opt_in: &str) -> Self {
         let mut known = HashMap::new();
-        let lists = [(stop, Meaning::Stop), (start, Meaning::Start), (opt_in, Meaning::OptIn)];
+        let lists = [
+            (stop, Meaning::Stop),
+            (start, Meaning::Start),
+            (opt_in, Meaning::OptIn),
+        ];
         for (list, meaning) in lists {
             for word in list.split(',').map(bare).filter(|word| !word.is_empty()) {
                 known.entry(word).or_insert(meaning);
@@ -62,7 +66,11 @@ mod tests {
 
     #[test]
     fn a_word_is_the_whole_message() {
-        let words = Words::new("STOP, BERHENTI,UNSUBSCRIBE", "START, MULAI", "SETUJU, YA SETUJU,, STOP");
+        let words = Words::new(
+            "STOP, BERHENTI,UNSUBSCRIBE",
+            "START, MULAI",
+            "SETUJU, YA SETUJU,, STOP",
+        );
         for (text, meaning) in [
             ("STOP", Some(Meaning::Stop)),
             (" stop.\n", Some(Meaning::Stop)),

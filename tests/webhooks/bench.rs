@@ -27,7 +27,11 @@ pub async fn bench_with(more: &str) -> Bench {
     let desk = furnished().await;
     let daemon = desk.daemon(&format!("{QUICK}{LISTENS}{more}")).await;
     let address = address(&daemon).await;
-    Bench { desk, daemon, address }
+    Bench {
+        desk,
+        daemon,
+        address,
+    }
 }
 
 pub async fn bench() -> Bench {
@@ -75,7 +79,13 @@ pub async fn address(daemon: &Daemon) -> String {
         loop {
             let log = daemon.log();
             if let Some((_, rest)) = log.rsplit_once("Listening for webhooks on http://") {
-                let port: String = rest.split(':').nth(1).unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+                let port: String = rest
+                    .split(':')
+                    .nth(1)
+                    .unwrap_or_default()
+                    .chars()
+                    .take_while(char::is_ascii_digit)
+                    .collect();
                 return format!("127.0.0.1:{port}");
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -97,7 +107,10 @@ impl Bench {
     }
 
     pub fn meta_with(&self, secret: &str) -> MetaWebhooks<'_> {
-        self.desk.office.gateway.meta_webhooks(&self.url("/webhook/meta"), secret)
+        self.desk
+            .office
+            .gateway
+            .meta_webhooks(&self.url("/webhook/meta"), secret)
     }
 
     pub fn fonnte(&self) -> FonnteWebhooks {
@@ -115,11 +128,15 @@ impl Bench {
         self.opt_in(number).await;
         let id = self.desk.message(number).await;
         self.desk
-            .until(&format!("select state = 'sent' and provider_type = 'meta' from sicantik_notify.log where id = {id}"))
+            .until(&format!(
+                "select state = 'sent' and provider_type = 'meta' from sicantik_notify.log where id = {id}"
+            ))
             .await;
         let external = self
             .desk
-            .text(&format!("select external_id from sicantik_notify.log where id = {id}"))
+            .text(&format!(
+                "select external_id from sicantik_notify.log where id = {id}"
+            ))
             .await;
         (id, external.expect("Meta gives ids"))
     }
@@ -135,7 +152,9 @@ impl Bench {
 
     /// Waits until every receipt has found its message.
     pub async fn receipts_taken(&self) {
-        self.desk.until("select not exists (select from sicantik_notify.receipt_inbox)").await;
+        self.desk
+            .until("select not exists (select from sicantik_notify.receipt_inbox)")
+            .await;
     }
 
     /// The states of a message's receipts, from the first to the last.
@@ -147,7 +166,9 @@ impl Bench {
 
     pub async fn furthest(&self, message: i64) -> Option<String> {
         self.desk
-            .text(&format!("select state from sicantik_notify.receipt_furthest where message_id = {message}"))
+            .text(&format!(
+                "select state from sicantik_notify.receipt_furthest where message_id = {message}"
+            ))
             .await
     }
 }
@@ -168,7 +189,9 @@ pub async fn answer(stream: &mut TcpStream) -> String {
             text.extend_from_slice(&buffer[..n]);
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("the connection ends");
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("the connection ends");
     String::from_utf8_lossy(&text).into_owned()
 }
 

@@ -8,7 +8,10 @@ use crate::desk::PATIENCE;
 async fn ready(address: &str) -> (u16, serde_json::Value) {
     let answer = raw(address, &get("/readyz")).await;
     let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-    (status(&answer), serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
+    (
+        status(&answer),
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")),
+    )
 }
 
 async fn until_ready(address: &str, wanted: u16) -> serde_json::Value {
@@ -35,7 +38,10 @@ async fn ready_means_that_the_database_is_there_and_alive_only_that_the_process_
     );
     bench.desk.office.cluster.stop(StopMode::Immediate).await.unwrap();
     let told = until_ready(&bench.address, 503).await;
-    assert_eq!((told["ready"].clone(), told["database"].clone()), (false.into(), "away".into()));
+    assert_eq!(
+        (told["ready"].clone(), told["database"].clone()),
+        (false.into(), "away".into())
+    );
     assert_eq!(status(&raw(&bench.address, &get("/healthz")).await), 200);
     // Nothing is lost: Meta is asked to come again.
     let answered = bench.meta().send_status("wamid.1", "sent").await.unwrap();
