@@ -206,3 +206,22 @@ async fn fonntes_device_pauses_and_resumes_its_provider() {
     assert_eq!(bench.fonnte().send_device(true).await.unwrap(), 200);
     bench.desk.accepted(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_behind_the_confirmation_watches_nothing_and_is_no_problem() {
+    let bench = bench().await;
+    assert_eq!(
+        bench
+            .desk
+            .number("select count(*) from sicantik_notify.capture_plan where model = 'res.partner'")
+            .await,
+        0
+    );
+    assert_eq!(
+        bench
+            .desk
+            .text("select string_agg(about || ': ' || summary, '; ') from sicantik_notify.v_problem")
+            .await,
+        None
+    );
+}
