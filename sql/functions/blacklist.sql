@@ -19,6 +19,7 @@ $blacklisted$;
 comment on function sicantik_notify.blacklisted(text[]) is 'Which numbers must get nothing, and why';
 
 -- blacklist_add(number, reason, source): nothing more is sent to the number, in whatever notation it is given. Returns it as it is kept.
+-- source stop: the recipient asked for it, and may take it back by writing a word of start_words.
 create or replace function sicantik_notify.blacklist_add(p_number text, p_reason text default null, p_source text default 'operator')
 returns text
 language plpgsql
@@ -35,8 +36,12 @@ begin
     end if;
     insert into sicantik_notify.blacklist as b (phone, reason, source) values (normal, p_reason, coalesce(p_source, 'operator'))
     on conflict (phone) do update
-    set reason = case when b.active then coalesce(excluded.reason, b.reason) else excluded.reason end,
-        source = case when b.active then b.source else excluded.source end, active = true, changed_at = sicantik_notify.clock();
+    -- What a person put here stays theirs when the recipient writes STOP too; what STOP put here becomes theirs.
+    set reason = case when not b.active then excluded.reason
+                      when excluded.source = 'stop' and b.source <> 'stop' then b.reason
+                      else coalesce(excluded.reason, b.reason) end,
+        source = case when b.active and (b.source = 'operator' or excluded.source = 'stop') then b.source else excluded.source end,
+        active = true, changed_at = sicantik_notify.clock();
     return normal;
 end
 $blacklist_add$;

@@ -26,6 +26,10 @@ grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicanti
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
     sicantik_notify.storm_count to sicantik_notifyd;
 grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+-- Receipts: the daemon adds.
+grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
+grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
+grant select on sicantik_notify.consent, sicantik_notify.inbound_message to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
@@ -39,7 +43,8 @@ grant insert, update, delete on sicantik_notify.provider_secret to sicantik_noti
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
-    sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
+    sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -60,7 +65,8 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.drop_event_history(timestamptz),
     sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
-    sicantik_notify.host_reference(text[])
+    sicantik_notify.host_reference(text[]),
+    sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings() to sicantik_notify_viewer;
 

@@ -68,7 +68,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $queue_retry$
 declare
-    state  constant text := sicantik_notify.message_state(p_id);
+    state  text := sicantik_notify.message_state(p_id);
     again  bigint;
     become text;
 begin
@@ -78,6 +78,10 @@ begin
             postponed = 0, scheduled_at = least(q.scheduled_at, sicantik_notify.clock())
         where q.id = p_id;
         return p_id;
+    end if;
+    -- Sent, but given up by its provider afterwards.
+    if state = 'sent' and exists (select from sicantik_notify.receipt_furthest f where f.message_id = p_id and f.state = 'failed') then
+        state := 'failed';
     end if;
     if state not in ('failed', 'skipped', 'cancelled') then
         raise exception 'message % is % and cannot be retried', p_id, case state when 'processing' then 'being sent' else state end

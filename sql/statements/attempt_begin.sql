@@ -23,6 +23,8 @@ with barred as materialized (
     where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
       and r.id = q.rule_id and r.active and o.rule_id = r.id and (not o.closed or q.urgent)
       and (not o.respect_blacklist or q.phone <> all (array(select b.phone from barred b)))
+      -- A lost answer whose receipt has come meanwhile: it was sent.
+      and not (q.uncertain_sends > 0 and exists (select from sicantik_notify.receipt x where x.message_id = q.id and x.state <> 'failed'))
     returning q.id, q.claim_token, q.phone, w.provider_id, w.provider_type, w.template_key, w.note, w.gap
 ), paced as (
     insert into sicantik_notify.recipient_pace as p (provider_id, phone, next_send_at)

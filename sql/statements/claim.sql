@@ -128,4 +128,4 @@ from sicantik_notify.rule r
 where q.id = any (array(select a.id from allowed a)) and q.state = 'pending' and q.ready
   and r.id = q.rule_id and r.active
 returning q.id, q.claim_token, q.rule_id, q.partner_id, q.phone, q.template_key, q.context, q.tries, q.uncertain_sends,
-          q.postponed, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff
+          q.postponed, q.not_through, q.reply_through, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff

@@ -29,10 +29,13 @@ left join (
     from sicantik_notify.rate_state s
 ) u on u.rule_id = q.rule_id
 union all
-select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name,
+select l.id, case when l.state = 'sent' and rf.state = 'failed' then 'failed' else l.state end, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name,
        sicantik_notify.show_phone(l.phone), l.template_key, null, null, l.tries,
        null,
-       l.possible_duplicate, l.error, l.provider_type, l.external_id,
+       l.possible_duplicate, case when rf.state = 'failed' then coalesce(rf.error, l.error) else l.error end, l.provider_type, l.external_id,
        l.changed_at, l.created_at, l.finished_at, l.retry_of
-from sicantik_notify.log l;
+from sicantik_notify.log l
+left join lateral (
+    select r.state, r.at, r.code, r.error from sicantik_notify.receipt r
+    where r.message_id = l.id order by r.rank > 2 desc, r.attempt_id desc, r.rank desc limit 1) rf on true;
 comment on view sicantik_notify.v_queue is 'Antrian: every message, waiting or finished; waiting_for says why it waits';

@@ -61,6 +61,8 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_blacklist.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
+    "functions/receipt_forget.sql",
+    "functions/inbound_take.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
@@ -77,6 +79,8 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_template.sql",
     "views/v_capture.sql",
     "views/v_problem.sql",
+    "views/receipt_furthest.sql",
+    "views/v_receipt.sql",
 ];
 
 /// Tables that every Odoo has, and that we read.

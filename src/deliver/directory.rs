@@ -10,11 +10,11 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
-use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, SkipReason};
+use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, Route, SkipReason, Skipped};
 use super::health::State;
-use super::provider::{Account, ProviderKind};
+use super::provider::{Account, Content, ProviderKind};
 use super::sending::{OnUncertain, Prepared, RouteTo};
-use super::template::{Keys, Template, TemplateKey, load};
+use super::template::{Keys, Template, TemplateKey, load, render};
 use crate::db::ids::{PartnerId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
@@ -202,7 +202,8 @@ impl Directory {
             .query_one("select sicantik_notify.clock()", &[])
             .await?
             .get(0);
-        Ok(self.choose(now, known.get(phone).copied().unwrap_or(STRANGER), key, context))
+        let recipient = known.get(phone).copied().unwrap_or(STRANGER);
+        Ok(self.choose(now, recipient, key, context, &self.candidates))
     }
 
     /// What each kind of provider would send for a key, as if every account were there and well, and the recipient had allowed
@@ -241,12 +242,13 @@ impl Directory {
         recipient: Recipient,
         key: &TemplateKey,
         context: &Map<String, Value>,
+        candidates: &[Candidate],
     ) -> Choice {
         dispatcher::choose(&Facts {
             now,
             recipient,
             message: Message { key, context },
-            candidates: &self.candidates,
+            candidates,
             templates: &self.templates,
             keys: &self.keys,
         })
@@ -303,7 +305,21 @@ impl Directory {
     ) -> Result<(Phone, Vec<RouteTo>, bool), Box<Verdict>> {
         let phone = Phone::parse(&message.phone).map_err(|e| fail(e.to_string()))?;
         let key = TemplateKey::new(message.template_key.clone()).map_err(|e| fail(e.to_string()))?;
-        let choice = self.choose(now, recipient, &key, &message.context);
+        if let Some(provider) = message.reply_through {
+            let route = self.reply(now, recipient, message, &key, provider)?;
+            return Ok((phone, vec![route], false));
+        }
+        let (given_up, candidates): (Vec<Candidate>, Vec<Candidate>) = self
+            .candidates
+            .iter()
+            .cloned()
+            .partition(|candidate| message.not_through.contains(&candidate.id));
+        let mut choice = self.choose(now, recipient, &key, &message.context, &candidates);
+        choice.skipped.extend(given_up.iter().map(|candidate| Skipped {
+            provider: candidate.id,
+            kind: candidate.kind,
+            reason: SkipReason::GaveUp,
+        }));
         let others_paused = choice.skipped.iter().any(|s| s.reason == SkipReason::CircuitOpen);
         let routes: Vec<RouteTo> = choice
             .routes
@@ -340,7 +356,49 @@ impl Directory {
             .collect())
     }
 
-    /// Consent and last inbound message of each number, in two statements; asked only where Meta is a candidate.
+    /// The answer to somebody who wrote to this provider: free text, which Meta allows while the window is open.
+    fn reply(
+        &self,
+        now: DateTime<Utc>,
+        recipient: Recipient,
+        message: &Claimed,
+        key: &TemplateKey,
+        id: ProviderId,
+    ) -> Result<RouteTo, Box<Verdict>> {
+        let candidate = self.candidates.iter().find(|c| c.id == id && c.active);
+        let (Some(candidate), Some(provider)) = (candidate, self.providers.get(&id)) else {
+            return Err(fail(
+                "the provider that was written to is not there any more".to_owned(),
+            ));
+        };
+        if candidate.kind == ProviderKind::Meta && !recipient.window_is_open(now) {
+            return Err(fail(
+                "meta: the 24-hour window for an answer has closed".to_owned(),
+            ));
+        }
+        if candidate.circuit_open {
+            let error = format!("{}: {}", candidate.kind, SkipReason::CircuitOpen);
+            return Err(Box::new(wait_for_provider(message, error)));
+        }
+        let template = self
+            .templates
+            .get(key)
+            .ok_or_else(|| fail(format!("there is no active template {}", key.as_str())))?;
+        let text = render(template, &message.context).map_err(|e| fail(e.to_string()))?;
+        Ok(RouteTo {
+            route: Route {
+                provider: id,
+                kind: candidate.kind,
+                content: Content::Text(text),
+                template_key_used: key.clone(),
+                marketing: false,
+                changed: Vec::new(),
+            },
+            provider: provider.clone(),
+        })
+    }
+
+    /// Consent (the host's or ours) and last inbound message of each number, in three statements; asked only where Meta is a candidate.
     async fn recipients(
         &self,
         client: &tokio_postgres::Client,
@@ -375,6 +433,13 @@ impl Directory {
             );
         }
         let phones: Vec<&str> = asked.iter().map(|(_, phone)| *phone).collect();
+        let ours =
+            "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
+        for row in client.query(ours, &[&phones]).await? {
+            if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
+                recipient.opted_in = true;
+            }
+        }
         for row in client
             .query(
                 "select phone, last_inbound_at from sicantik_notify.host_inbound($1)",
@@ -411,7 +476,7 @@ fn no_route(message: &Claimed, choice: &Choice) -> Box<Verdict> {
     let at_fault = choice
         .skipped
         .iter()
-        .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
+        .any(|s| !may_help(&s.reason) && !matches!(s.reason, SkipReason::NotEligible | SkipReason::GaveUp));
     if choice.must_wait() || !at_fault {
         return Box::new(wait_for_provider(message, error));
     }
@@ -462,19 +527,21 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Secrets by name: their value, or the systemd credential or environment variable that holds it.
+/// Secrets by name.
 fn secrets(rows: &Map<String, Value>) -> Result<BTreeMap<String, SecretString>, String> {
     rows.iter()
-        .map(|(name, row)| {
-            let text = |key: &str| row.get(key).and_then(Value::as_str);
-            let secret = match (text("value"), text("credential")) {
-                (Some(value), _) => value.to_owned(),
-                (None, Some(credential)) => credential_value(credential)?,
-                (None, None) => return Err(format!("secret {name} is empty")),
-            };
-            Ok((name.clone(), SecretString::from(secret)))
-        })
+        .map(|(name, row)| Ok((name.clone(), secret(name, row)?)))
         .collect()
+}
+
+/// A secret: its value, or the systemd credential or environment variable that holds it.
+pub(crate) fn secret(name: &str, row: &Value) -> Result<SecretString, String> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    match (text("value"), text("credential")) {
+        (Some(value), _) => Ok(SecretString::from(value)),
+        (None, Some(credential)) => credential_value(credential).map(SecretString::from),
+        (None, None) => Err(format!("secret {name} is empty")),
+    }
 }
 
 fn credential_value(name: &str) -> Result<String, String> {

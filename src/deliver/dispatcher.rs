@@ -125,6 +125,9 @@ pub enum SkipReason {
     /// It keeps failing.
     #[error("the provider's circuit is open: it keeps failing and is probed until it recovers")]
     CircuitOpen,
+    /// It took this very message and gave it up afterwards.
+    #[error("the provider took this message and gave it up afterwards")]
+    GaveUp,
     /// Meta's conditions are not met.
     #[error("the recipient has not opted in to Meta and has not written within 24 hours")]
     NotEligible,

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::provider::failure::{Circuit, Class, Failure};
 use super::provider::{Answer, ProbeReport};
+use crate::config::DeliverConfig;
 use crate::db::Database;
 use crate::db::ids::ProviderId;
 use crate::db::statements as sql;
@@ -27,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// How long this process does not ask again for the ticket that another one has.
 const TICKET_PAUSE: Duration = Duration::from_secs(1);
 
+/// A probe may take this much longer than a call, before another one is allowed.
+const PROBE_MARGIN: Duration = Duration::from_secs(5);
+
 /// The daemon's terms.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -34,6 +38,16 @@ pub struct Terms {
     pub pause: Duration,
     /// How long a probe may take: longer than a call.
     pub probe: Duration,
+}
+
+impl Terms {
+    /// From the daemon's settings.
+    pub fn of(config: &DeliverConfig) -> Self {
+        Self {
+            pause: Duration::from_secs(config.circuit_seconds),
+            probe: Duration::from_secs(config.request_timeout_seconds) + PROBE_MARGIN,
+        }
+    }
 }
 
 /// A circuit as the database has it.

@@ -10,7 +10,7 @@
 mod caretaker;
 pub mod directory;
 pub mod dispatcher;
-mod health;
+pub(crate) mod health;
 pub mod pace;
 pub mod provider;
 pub mod sending;
@@ -45,8 +45,6 @@ use sending::{Prepared, Sender};
 pub const GRACE: Duration = Duration::from_secs(7);
 /// How long giving back may take at the stop: without a database the calls in flight still get their time.
 const GIVE_BACK: Duration = Duration::from_millis(1500);
-/// A probe may take this much longer than a call, before another one is allowed.
-const PROBE_MARGIN: Duration = Duration::from_secs(5);
 /// How often what became due is looked for, and what dead instances left.
 const HOUSEKEEPING: Duration = Duration::from_millis(1000);
 
@@ -106,10 +104,7 @@ impl Deliverer {
         // Bounded: when the database is slow to settle, calls wait, and then claims do.
         let (settlements, inbox) = mpsc::channel(settler::BATCH);
         let settler = tokio::spawn(settler::run(self.database.clone(), self.wakes.clone(), inbox));
-        let health = Health::new(Terms {
-            pause: Duration::from_secs(self.config.circuit_seconds),
-            probe: Duration::from_secs(self.config.request_timeout_seconds) + PROBE_MARGIN,
-        });
+        let health = Health::new(Terms::of(&self.config));
         let mut work = Work {
             waiting: VecDeque::new(),
             calls: JoinSet::new(),

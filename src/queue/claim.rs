@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
 
 use super::holding::{Held, Holding};
-use crate::db::ids::{ClaimToken, MessageId, PartnerId, RuleId};
+use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RuleId};
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 
@@ -41,6 +41,10 @@ pub struct Claimed {
     pub uncertain_sends: i32,
     /// How often in a row it was put off.
     pub postponed: i32,
+    /// Providers that took it and gave it up afterwards.
+    pub not_through: Vec<ProviderId>,
+    /// It answers somebody who wrote to this provider, and goes through no other.
+    pub reply_through: Option<ProviderId>,
     /// The rule's retries.
     pub retries: Retries,
 }
@@ -122,6 +126,12 @@ fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
         tries: row.get("tries"),
         uncertain_sends: row.get("uncertain_sends"),
         postponed: row.get("postponed"),
+        not_through: row
+            .get::<_, Vec<i64>>("not_through")
+            .into_iter()
+            .map(ProviderId)
+            .collect(),
+        reply_through: row.get::<_, Option<i64>>("reply_through").map(ProviderId),
         retries: Retries {
             max: row.get("max_retries"),
             delay: Duration::from_secs(60 * row.get::<_, i32>("retry_delay").unsigned_abs() as u64),

@@ -20,6 +20,8 @@ const VIEWS: &[&str] = &[
     "v_capture",
     "v_problem",
     "v_blacklist",
+    "v_receipt",
+    "receipt_furthest",
 ];
 
 /// A person with a login that is a member of this role only.
