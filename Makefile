@@ -17,6 +17,13 @@ else
 	$(CARGO) test --locked --all-targets --no-fail-fast
 endif
 
+# Three daemons, kill -9, restarts of the server and a gateway that fails, for SECONDS; `make test` has a short one. A run prints
+# its SOAK_SEED, which repeats its choices.
+SECONDS ?= 600
+.PHONY: soak
+soak: postgres
+	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --test soak -- --nocapture
+
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

@@ -101,6 +101,23 @@ begin
         where exists (select from sicantik_notify.trigger t where t.code = d.trigger);
     end if;
 
+    -- The answer to somebody who stopped our messages: the one rule that sends by itself, since that person asked for it. Its rule does
+    -- not respect the blacklist, on which the number stands by then. Switch the rule off to stop without a word.
+    if not exists (select from sicantik_notify.repeatable r where r.name = 'system/stop_confirmation') then
+        insert into sicantik_notify.trigger (code, name, sequence, model, trigger_type, description)
+        values ('system_inbound', 'Pesan Masuk', 1000, 'res.partner', 'manual', 'Pesan masuk melalui WhatsApp; dipakai oleh sistem.')
+        on conflict (code) do nothing;
+        insert into sicantik_notify.template (template_key, name, body) values
+            ('stop_confirmation', 'Konfirmasi Berhenti',
+             'Anda tidak akan menerima pesan WhatsApp dari kami lagi. Balas MULAI untuk menerimanya kembali.')
+        on conflict (template_key) do nothing;
+        insert into sicantik_notify.rule (code, name, sequence, trigger, template_key, respect_blacklist, max_retries, priority, description)
+        values ('system_stop_confirmation', 'Konfirmasi Berhenti', 1000, 'system_inbound', 'stop_confirmation', false, 3, 10,
+                'Satu jawaban kepada penerima yang berhenti; dipakai oleh sistem.')
+        on conflict (code) do nothing;
+        insert into sicantik_notify.repeatable (name, checksum) values ('system/stop_confirmation', 'offered') on conflict (name) do nothing;
+    end if;
+
     insert into sicantik_notify.repeatable (name, checksum)
     select 'defaults/' || part, 'offered' from unnest(array['trigger', 'template', 'template_map', 'rule']) as p (part)
     on conflict (name) do nothing;

@@ -3,6 +3,7 @@
 //! Strict: an unknown key is an error. Every field has a default except the database URL. `systemd/config.toml.example`
 //! documents each key; tests hold the two together.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub python: PythonConfig,
     /// Stage 3.
     pub deliver: DeliverConfig,
+    /// The HTTP listener.
+    pub http: HttpConfig,
 }
 
 /// `[database]`
@@ -222,7 +225,7 @@ pub struct DeliverConfig {
     pub request_timeout_seconds: u64,
     /// Sign of life, milliseconds, 100 to 10000. Default 1000; three missed ones free the work of this instance.
     pub heartbeat_ms: u64,
-    /// Pause of a provider after an account-level failure, seconds. Default 60.
+    /// First pause of a provider that cannot send, seconds; each further one is twice as long. Default 60.
     pub circuit_seconds: u64,
 }
 
@@ -239,6 +242,66 @@ impl Default for DeliverConfig {
             heartbeat_ms: 1000,
             circuit_seconds: 60,
         }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// True: this instance listens for webhooks and for questions about its health. Default false.
+    pub enabled: bool,
+    /// Where. Default `127.0.0.1:8470`: a proxy on this machine brings the providers' calls in, with TLS.
+    pub listen: SocketAddr,
+    /// Longest body of a webhook, bytes, 65536 to 16777216. Default 4194304.
+    pub max_body_bytes: u64,
+    /// Time for reading and for storing one call, seconds, 1 to 30. Default 5.
+    pub request_timeout_seconds: u64,
+    /// Calls that are worked on at once, 1 to 256. Default 16; more are asked to come again.
+    pub concurrency: u32,
+    /// Odoo's own address for Meta's webhooks, to which they are passed on as they came. Default: none.
+    pub forward_to: Option<String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
+            // Meta's largest is 3 MB.
+            max_body_bytes: 4 * 1024 * 1024,
+            // Meta wants its answer within seconds.
+            request_timeout_seconds: 5,
+            concurrency: 16,
+            forward_to: None,
+        }
+    }
+}
+
+impl HttpConfig {
+    /// Where Meta's webhooks are passed on to.
+    ///
+    /// # Errors
+    /// [`ConfigError::Rule`].
+    pub fn forward_url(&self) -> Result<Option<reqwest::Url>, ConfigError> {
+        let Some(text) = &self.forward_to else {
+            return Ok(None);
+        };
+        let url = reqwest::Url::parse(text).ok().filter(reqwest::Url::has_host);
+        // Inbound messages are personal data.
+        let safe = url.filter(|url| {
+            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+            let here =
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            url.scheme() == "https" || (url.scheme() == "http" && here)
+        });
+        safe.map(Some).ok_or_else(|| {
+            ConfigError::Rule(
+                "`http.forward_to` must be an https URL (http only to this machine), such as \
+                 https://odoo.example.go.id/whatsapp/webhook"
+                    .to_owned(),
+            )
+        })
     }
 }
 
@@ -269,6 +332,7 @@ impl Default for Config {
             evaluate: EvaluateConfig::default(),
             python: PythonConfig::default(),
             deliver: DeliverConfig::default(),
+            http: HttpConfig::default(),
         }
     }
 }
@@ -380,6 +444,16 @@ impl Config {
         )?;
         within("deliver.lease_seconds", d.lease_seconds, 2, 3600)?;
         within("deliver.circuit_seconds", d.circuit_seconds, 1, 86_400)?;
+        let h = &self.http;
+        within(
+            "http.max_body_bytes",
+            h.max_body_bytes,
+            64 * 1024,
+            16 * 1024 * 1024,
+        )?;
+        within("http.request_timeout_seconds", h.request_timeout_seconds, 1, 30)?;
+        within("http.concurrency", h.concurrency.into(), 1, 256)?;
+        h.forward_url()?;
         if d.connect_timeout_seconds > d.request_timeout_seconds {
             return Err(ConfigError::Rule(format!(
                 "`deliver.connect_timeout_seconds` ({}) must not be longer than `deliver.request_timeout_seconds` ({}), \

@@ -18,9 +18,12 @@ use crate::db::listener::{Wakes, listen};
 use crate::db::migrate::{MigrateError, check_version};
 use crate::db::{ConnectError, Database, Endpoint, advice};
 use crate::deliver::Deliverer;
+use crate::deliver::health::Terms;
 use crate::deliver::provider::{Client, ClientError, Timeouts};
 use crate::evaluate::Evaluator;
 use crate::host::permit::{self, Arming, PermitError};
+use crate::http::Listener;
+use crate::http::receipts::Receipts;
 use crate::observe::manager;
 use crate::observe::pulse::Pulse;
 use crate::queue::holding::Holding;
@@ -150,6 +153,7 @@ async fn serve(
         http,
     } = begun;
     let instance = heartbeat.instance();
+    let database_name = endpoint.database().to_owned();
     let heartbeat = Arc::new(heartbeat);
     // Stops last: as long as it beats, nobody takes over what is still being finished.
     let heart_stop = CancellationToken::new();
@@ -161,7 +165,7 @@ async fn serve(
     let stop_stages = stop.child_token();
     let wakes = Arc::new(Wakes::default());
     let pulses = [Pulse::new("evaluate"), Pulse::new("deliver")];
-    let stages = [
+    let mut stages = vec![
         supervise("listen", stop_stages.clone(), {
             let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop_stages.clone());
             move |_| listen(endpoint.clone(), wakes.clone(), stop.clone())
@@ -183,9 +187,21 @@ async fn serve(
             };
             move |_| evaluator.clone().run(stop.clone())
         }),
+        supervise("receipts", stop_stages.clone(), {
+            let (database, wakes, stop) = (database.clone(), wakes.clone(), stop_stages.clone());
+            let terms = Terms::of(&config.deliver);
+            move |_| {
+                let receipts = Receipts {
+                    database: database.clone(),
+                    wakes: wakes.clone(),
+                    terms,
+                };
+                receipts.run(stop.clone())
+            }
+        }),
         supervise("deliver", stop_stages.clone(), {
             let (wakes, stop, pulse) = (wakes.clone(), stop_stages.clone(), pulses[1].clone());
-            let deliver = config.deliver.clone();
+            let (deliver, arming) = (config.deliver.clone(), arming.clone());
             move |again| {
                 let deliverer = Deliverer {
                     database: database.clone(),
@@ -208,15 +224,32 @@ async fn serve(
         }),
         supervise("watchdog", stop_stages.clone(), {
             let (stop, limit) = (stop_stages.clone(), config.longest_round());
+            let pulses = pulses.clone();
             move |_| feed_watchdog(pulses.to_vec(), limit, stop.clone())
         }),
     ];
-    let running = format!("running on {} as instance {instance}", endpoint.database());
+    if config.http.enabled {
+        stages.push(supervise("http", stop_stages.clone(), {
+            let (config, wakes, stop) = (config.clone(), wakes.clone(), stop_stages.clone());
+            move |_| {
+                let listener = Listener {
+                    endpoint: endpoint.clone(),
+                    config: config.http.clone(),
+                    arming: arming.clone(),
+                    pulses: pulses.to_vec(),
+                    longest_round: config.longest_round(),
+                    terms: Terms::of(&config.deliver),
+                    wakes: wakes.clone(),
+                };
+                listener.run(stop.clone())
+            }
+        }));
+    }
+    let running = format!("running on {database_name} as instance {instance}");
     manager::ready(&running);
     tracing::info!(
         INSTANCE = instance,
-        "Running on {} as instance {instance}.",
-        endpoint.database()
+        "Running on {database_name} as instance {instance}."
     );
 
     let end = loop {

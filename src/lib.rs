@@ -11,6 +11,7 @@
 //! | [`capture`]  | stage 1: a host write becomes a row of `event`, in the host's own transaction |
 //! | [`evaluate`] | stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction |
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
+//! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`lang`]     | what users write: Odoo domains |
 //! | [`host`]     | the Odoo database we are attached to: catalogue, records, numbers, the permit to send |
@@ -30,6 +31,7 @@ pub mod db;
 pub mod deliver;
 pub mod evaluate;
 pub mod host;
+pub mod http;
 pub mod lang;
 pub mod observe;
 pub mod queue;

@@ -141,7 +141,7 @@ async fn metas_billing_error_falls_back_at_once_and_pauses_meta() {
     );
     desk.drained().await;
     assert_eq!(attempts(&desk).await, ["meta refused 131042", "fonnte accepted"]);
-    let paused = "select circuit like 'paused%' from sicantik_notify.v_provider where name = 'Meta'";
+    let paused = "select circuit = 'open' from sicantik_notify.v_provider where name = 'Meta'";
     desk.until(paused).await;
     assert_eq!(
         desk.number("select count(*) from sicantik_notify.v_problem where about = 'provider Meta'")

@@ -126,6 +126,66 @@ async fn a_claim_does_not_read_what_is_not_due_nor_what_is_parked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_does_not_read_what_is_over_a_limit_nor_what_a_storm_held() {
+    const LIMITED: &str = "notify_document_signed";
+    let desk = desk().await;
+    let hash = armed(&desk).await;
+    let client = desk.office.connect_as(RUNTIME).await.unwrap();
+    let claim = format!("'{hash}', 1, 100, 60");
+    // The limit is used up, by sends of the last minutes.
+    desk.sql(&format!(
+        "update sicantik_notify.rule set active = true, rate_limit_enabled = true, rate_limit_count = 1000 where code = '{LIMITED}';
+         update sicantik_notify.rate_state s set used = 1000 from sicantik_notify.rule r where r.id = s.rule_id and r.code = '{LIMITED}';
+         insert into sicantik_notify.rate_usage (rule_id, message_id, reserved_at, ended_at)
+         select r.id, i, now(), now() from sicantik_notify.rule r, generate_series(1, 1000) i where r.code = '{LIMITED}'"
+    ))
+    .await;
+    fill(
+        &desk,
+        200_000,
+        LIMITED,
+        "priority, waiting_for",
+        "80, 'rate_limit'",
+    )
+    .await;
+    fill(
+        &desk,
+        200_000,
+        ACTIVE,
+        "priority, state, waiting_for",
+        "90, 'held', 'storm_guard'",
+    )
+    .await;
+    for analyze in [
+        "select 1",
+        "analyze sicantik_notify.queue, sicantik_notify.rate_usage",
+    ] {
+        desk.sql(analyze).await;
+        for (statement, values) in [
+            (sql::CLAIM, claim.as_str()),
+            (sql::PROMOTE, "1000"),
+            (sql::ADMIT, "1000"),
+            (sql::RECOVER, "1, 1000, 1, '{}'"),
+        ] {
+            let (rows, touched) = pages(&client, statement.sql, values).await;
+            assert_eq!(rows, 0, "{}", statement.name);
+            assert!(touched < 80, "{}: {touched} pages", statement.name);
+        }
+    }
+    for i in 0..50 {
+        desk.message(&format!("+62813000000{i:02}")).await;
+    }
+    let (taken, touched) = pages(&client, sql::CLAIM.sql, &claim).await;
+    assert_eq!(taken, 50);
+    assert!(touched < 60 + 50 * 30, "a claim of 50 touches {touched} pages");
+    // Ten places become free: their messages are found without a look at the others.
+    desk.sql("update sicantik_notify.rate_usage set ended_at = '-infinity' where message_id <= 10")
+        .await;
+    let (_, touched) = pages(&client, sql::ADMIT.sql, "1000").await;
+    assert!(touched < 60 + 10 * 40, "admitting ten touches {touched} pages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_that_is_switched_off_parks_its_messages_and_on_brings_them_back() {
     let desk = desk().await;
     desk.only("Fonnte").await;
@@ -179,6 +239,8 @@ async fn begin(client: &Client, instance: i64, (id, token): (i64, i64), provider
                 &vec![provider],
                 &vec!["fonnte"],
                 &vec!["permit_ready"],
+                &vec![None::<String>],
+                &vec![0_f64],
             ],
         )
         .await

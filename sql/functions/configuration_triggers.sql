@@ -25,7 +25,8 @@ end
 $touch_updated_at$;
 comment on function sicantik_notify.touch_updated_at() is 'Trigger: sets updated_at';
 
--- Messages of an inactive rule leave the claim's index and come back when the rule is active again.
+-- Messages of an inactive rule leave the claim's index and come back when the rule is active again. Those that wait for
+-- its rate limit are outside of it already, and stay so.
 create or replace function sicantik_notify.rule_parks_messages()
 returns trigger
 language plpgsql
@@ -38,7 +39,8 @@ begin
         where q.rule_id = new.id and q.state = 'pending' and q.waiting_for = 'rule_inactive';
     else
         update sicantik_notify.queue q set ready = false, waiting_for = 'rule_inactive'
-        where q.rule_id = new.id and q.state = 'pending' and q.waiting_for is distinct from 'rule_inactive';
+        where q.rule_id = new.id and q.state = 'pending' and q.waiting_for is distinct from 'rule_inactive'
+          and q.waiting_for is distinct from 'rate_limit';
     end if;
     return null;
 end

@@ -17,10 +17,20 @@ grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
 grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
     sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
-grant select, insert, update, delete on sicantik_notify.capture_plan to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.capture_plan, sicantik_notify.recipient_pace to sicantik_notifyd;
+-- What Meta says of a template, and nothing else of it.
+grant update (meta_status, meta_category, meta_named, meta_quality, meta_placeholders, meta_unfit, meta_synced_at)
+    on sicantik_notify.template to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
 grant select, insert on sicantik_notify.log, sicantik_notify.decision to sicantik_notifyd;
 grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sicantik_notify.digest to sicantik_notifyd; -- explain
+grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
+    sicantik_notify.storm_count to sicantik_notifyd;
+grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+-- Receipts: the daemon adds.
+grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
+grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
+grant select on sicantik_notify.consent, sicantik_notify.inbound_message to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
@@ -33,8 +43,9 @@ grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify
 grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
-    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider,
-    sicantik_notify.v_capture, sicantik_notify.v_problem to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
+    sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
+    sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -55,8 +66,25 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.ensure_partitions(timestamptz, integer), sicantik_notify.drop_event_history(timestamptz),
     sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
-    sicantik_notify.host_reference(text[])
+    sicantik_notify.host_reference(text[]),
+    sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders()
     to sicantik_notify_viewer;
 grant execute on function sicantik_notify.host_senders() to sicantik_notifyd;
+
+-- Queue and delivery: what the daemon's statements call, and what operators call.
+grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
+    sicantik_notify.rate_waits(bigint), sicantik_notify.rate_ready(bigint, integer), sicantik_notify.rate_next(bigint, boolean, bigint),
+    sicantik_notify.window_opens(text, text, timestamptz), sicantik_notify.storm_admit(bigint, integer),
+    sicantik_notify.batch_take(bigint, text, integer), sicantik_notify.blacklisted(text[]),
+    sicantik_notify.retire_partitions(timestamptz) to sicantik_notifyd;
+grant execute on function sicantik_notify.rate_period(text), sicantik_notify.window_opens(text, text, timestamptz)
+    to sicantik_notify_viewer;
+grant execute on function sicantik_notify.normal_phone_part(text), sicantik_notify.normal_phone(text),
+    sicantik_notify.blacklist_add(text, text, text), sicantik_notify.blacklist_remove(text)
+    to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_notify.queue_retry(bigint),
+    sicantik_notify.queue_cancel(bigint), sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz),
+    sicantik_notify.rule_release(text, bigint), sicantik_notify.rule_discard(text) to sicantik_notify_operator;
+grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;

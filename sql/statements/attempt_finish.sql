@@ -1,7 +1,8 @@
 -- Writes the answers of attempts that are still open (one that recovery closed as uncertain stays so).
 update sicantik_notify.attempt a
 set finished_at = sicantik_notify.clock(), outcome = f.outcome, class = f.class, http_status = f.http_status, code = f.code,
-    error = f.error, external_id = f.external_id, duration_ms = f.duration_ms
-from unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::integer[])
-     as f (id, started_at, outcome, class, http_status, code, error, external_id, duration_ms)
+    error = f.error, external_id = f.external_id, duration_ms = f.duration_ms, note = nullif(concat_ws('; ', a.note, f.note), '')
+from unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::integer[],
+            $10::text[])
+     as f (id, started_at, outcome, class, http_status, code, error, external_id, duration_ms, note)
 where a.id = f.id and a.started_at = f.started_at and a.finished_at is null

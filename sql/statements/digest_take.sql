@@ -23,9 +23,10 @@ with recursive run as (
     order by r.xact, r.rule_id
     limit $1::bigint
 ), taken as (
+    -- Of one rule at a time: the storm guard's lock of a second rule could be held by an evaluator that waits for the first.
     delete from sicantik_notify.digest d
     using over o
-    where d.xact = o.xact and d.rule_id = o.rule_id
+    where d.xact = o.xact and d.rule_id = o.rule_id and o.rule_id = (select min(f.rule_id) from over f)
     returning d.*
 ), each as (
     -- A record that was fired twice in a run counts once.
@@ -38,6 +39,7 @@ with recursive run as (
 )
 select r.id as rule_id, r.code as rule_code, r.priority, r.template_key,
        case when r.schedule_type = 'scheduled' then r.scheduled_delay else 0 end as delay,
+       r.schedule_type = 'batch' as batched,
        min(p.trigger_id) as trigger_id, min(t.code) as trigger_code, p.xact::text as xact, p.phone,
        min(p.model) as model, min(p.changed_at) as changed_at,
        (array_agg(p.partner_id order by p.place))[1] as partner_id,

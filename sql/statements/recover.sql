@@ -24,6 +24,12 @@ with lost as materialized (
         error = 'the daemon stopped between the request and its answer'
     from lost l
     where a.message_id = l.id and a.claim_token = l.claim_token and a.finished_at is null
+), freed as (
+    -- Its place within the rate limit: one period from now where it may have been sent, at once where not.
+    update sicantik_notify.rate_usage u
+    set ended_at = case when l.on_wire is null then '-infinity' else greatest(sicantik_notify.clock(), u.reserved_at) end
+    from lost l
+    where u.message_id = l.id and u.ended_at is null
 )
 update sicantik_notify.queue q
 set state = case when l.on_wire is not null and (p.on_uncertain = 'hold' or q.uncertain_sends > 0) then 'held' else 'pending' end,

@@ -9,14 +9,20 @@ with done as (
     where q.id = s.id and q.claim_token = s.token and q.state = 'processing'
     returning q.*, s.state as final_state, s.provider_id, s.provider_type, s.external_id, s.code, s.error,
               s.template_key as used_template, s.processing_time_ms, s.uncertain
+), freed as (
+    -- A place within the rate limit that was not used for a call is free at once.
+    update sicantik_notify.rate_usage u
+    set ended_at = case when d.on_wire is null then '-infinity' else greatest(sicantik_notify.clock(), u.reserved_at) end
+    from done d
+    where u.message_id = d.id and u.ended_at is null
 )
 insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id, partner_name,
     phone, template_key, context, provider_id, provider_type, external_id, code, error, tries, possible_duplicate, changed_at,
-    created_at, sent_at, processing_time_ms)
+    created_at, sent_at, processing_time_ms, retry_of)
 select d.id, d.final_state, d.rule_id, r.code, t.code, d.event_id, d.model, d.record_id, d.partner_id, d.partner_name,
        d.phone, coalesce(d.used_template, d.template_key), d.context, d.provider_id, d.provider_type, d.external_id, d.code, d.error,
        d.tries, d.possible_duplicate or d.uncertain, d.changed_at, d.created_at,
-       case when d.final_state = 'sent' then sicantik_notify.clock() end, d.processing_time_ms
+       case when d.final_state = 'sent' then sicantik_notify.clock() end, d.processing_time_ms, d.retry_of
 from done d
 left join sicantik_notify.rule r on r.id = d.rule_id
 left join sicantik_notify.trigger t on t.id = d.trigger_id

@@ -1,5 +1,20 @@
 -- Puts messages back (retry, wait) or aside (hold), only under the claim that worked on them. Returns the ids that moved.
+-- A place within the rate limit is free one period after the call; at once where there was none.
 -- $1 id, $2 token, $3 delay in seconds, $4 tries to add, $5 uncertain, $6 hold, $7 error, $8 waiting for a provider
+with mine as materialized (
+    select q.id, q.on_wire, s.token, s.delay, s.tries, s.uncertain, s.hold, s.error, s.provider
+    from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::integer[], $5::boolean[], $6::boolean[], $7::text[],
+                $8::boolean[])
+         as s (id, token, delay, tries, uncertain, hold, error, provider)
+    join sicantik_notify.queue q on q.id = s.id and q.claim_token = s.token and q.state = 'processing'
+    where q.id = any ($1::bigint[])
+    for update of q
+), freed as (
+    update sicantik_notify.rate_usage u
+    set ended_at = case when m.on_wire is null then '-infinity' else greatest(sicantik_notify.clock(), u.reserved_at) end
+    from mine m
+    where u.message_id = m.id and u.ended_at is null
+)
 update sicantik_notify.queue q
 set state = case when s.hold then 'held' else 'pending' end,
     ready = not s.hold and s.delay <= 0,
@@ -11,8 +26,6 @@ set state = case when s.hold then 'held' else 'pending' end,
     possible_duplicate = q.possible_duplicate or s.uncertain,
     last_error = coalesce(s.error, q.last_error),
     claimed_by = null, lease_until = null, on_wire = null
-from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::integer[], $5::boolean[], $6::boolean[], $7::text[],
-            $8::boolean[])
-     as s (id, token, delay, tries, uncertain, hold, error, provider)
-where q.id = s.id and q.claim_token = s.token and q.state = 'processing'
+from mine s
+where q.id = s.id and q.id = any ($1::bigint[]) and q.claim_token = s.token and q.state = 'processing'
 returning q.id

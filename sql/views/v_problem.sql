@@ -13,13 +13,35 @@ where s.next_try_at is null
 union all
 select 'warning', q.created_at, 'message ' || q.id, 'held: ' || coalesce(q.last_error, ''), 'release or cancel it'
 from sicantik_notify.queue q
-where q.state = 'held'
+where q.state = 'held' and q.waiting_for is distinct from 'storm_guard'
 union all
-select 'alarm', h.last_error_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
-       'see the error; messages wait and burn no retries'
+select 'alarm', h.since, 'storm of rule ' || r.code,
+       h.messages || ' messages are held: the rule enqueued more than storm_limit (' || coalesce(r.storm_limit::text, 'none now')
+       || ') in ten minutes',
+       format('look at v_queue, then select sicantik_notify.rule_release(%L [, how many]) or sicantik_notify.rule_discard(%L)', r.code, r.code)
+from (select q.rule_id, count(*) as messages, min(q.created_at) as since
+      from sicantik_notify.queue q
+      where q.state = 'held' and q.waiting_for = 'storm_guard'
+      group by q.rule_id) h
+join sicantik_notify.rule r on r.id = h.rule_id
+union all
+select 'alarm', h.opened_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
+       'see the error; messages wait and burn no retries. It is probed by itself, next at ' || h.open_until
+       || '; sicantik_notify.provider_resume(''' || p.name || ''') lets a message try at once'
 from sicantik_notify.provider_health h
 join sicantik_notify.provider p on p.id = h.provider_id
-where h.open_until > sicantik_notify.clock()
+where h.open_until is not null and coalesce(h.checked_at < h.open_until, true) and p.active
+union all
+select 'warning', t.updated_at, 'template ' || t.template_key, 'not sent through Meta: ' || t.meta_unfit,
+       'mend it in WhatsApp Manager or here, then run sicantik-notifyd template sync; meanwhile gateways send it'
+from sicantik_notify.template t
+where t.active and t.meta_unfit is not null and t.meta_status in ('configured', 'approved')
+union all
+select 'warning', h.templates_synced_at, 'templates of ' || p.name, 'could not be read from Meta: ' || h.template_sync_error,
+       'run sicantik-notifyd template sync, which says more'
+from sicantik_notify.provider_health h
+join sicantik_notify.provider p on p.id = h.provider_id
+where h.template_sync_error is not null and p.active
 union all
 select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not send: ' || i.note,
        'if it should send, run sicantik-notifyd arm on its machine'
@@ -41,7 +63,7 @@ where exists (
 )
 union all
 select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log, decision or event_history',
-       'select sicantik_notify.ensure_partitions(), which moves what belongs to the months and days that it makes'
+       'the daemon moves them within the hour; if they stay: select sicantik_notify.ensure_partitions(), and read its error'
 where exists (select from sicantik_notify.attempt_default) or exists (select from sicantik_notify.log_default)
    or exists (select from sicantik_notify.decision_default) or exists (select from sicantik_notify.event_history_default);
 comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::db::statements as sql;
 use crate::deliver::directory;
 use crate::deliver::provider::ProviderKind;
-use crate::deliver::template::{MetaStatus, placeholders};
+use crate::deliver::template::{self, MetaStatus, load, placeholders};
 use crate::evaluate::check::{Finding, Item, Severity, Survey, aliases_in_force, offer_issued};
 use crate::evaluate::context::{Subject, default_context};
 
@@ -226,13 +226,14 @@ async fn surroundings(tx: &Transaction<'_>, survey: &Survey) -> Result<Surroundi
 /// Templates: what they ask for that the default values do not have, and whether any provider can send them.
 async fn templates(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, tokio_postgres::Error> {
     let known = default_names(survey);
+    let doubts = template::lint(tx).await?;
     let mut items = Vec::new();
     for row in tx.query(sql::CHECK_TEMPLATES.sql, &[]).await? {
         let (key, active, used): (String, bool, bool) =
             (row.get("template_key"), row.get("active"), row.get("used"));
         let rules: Vec<String> = row.get("plain_rules");
         let mut findings = Vec::new();
-        if let Some(template) = directory::template(&row) {
+        if let Some(template) = load::template(&row) {
             let mut unknown: Vec<String> = placeholders(&template);
             unknown.extend(template.parameters.iter().cloned());
             unknown.retain(|name| !known.contains(name));
@@ -271,6 +272,15 @@ async fn templates(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, t
                 ),
                 _ => {}
             }
+        }
+        let about = format!("template {key}");
+        for doubt in doubts.iter().filter(|d| d.about == about) {
+            let severity = match doubt.severity {
+                template::Severity::Error => Severity::Error,
+                template::Severity::Warning => Severity::Warning,
+            };
+            let finding = Finding::new(severity, "template_lint", doubt.summary.clone());
+            findings.push(finding.remedy(doubt.remedy.clone()));
         }
         if !active && used {
             findings.push(

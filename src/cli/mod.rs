@@ -1,7 +1,7 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `check --strict`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
 mod arm;
 mod check;
@@ -10,9 +10,12 @@ mod domain;
 mod explain;
 mod hooks;
 mod migrate;
+mod provider;
 mod run;
+mod send;
 mod status;
 mod table;
+mod template;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -61,8 +64,8 @@ Exit codes:
   0  done
   1  failed; the last line says why, and what to do
   2  wrong usage
-  3  done, and something needs a person (hooks verify, migrate, status, check --strict),
-     or is unknown (explain)";
+  3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
+     check --strict), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -102,6 +105,14 @@ enum Command {
     /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
     /// --strict. Named by kind and code, an inactive one counts like an active one.
     Check(check::Args),
+    /// Send a test message through the queue, and wait for its outcome
+    ///
+    /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
+    Send(send::Args),
+    /// Test the accounts at Meta, Fonnte and Watzap
+    Provider(provider::Args),
+    /// List, preview, check and sync the templates
+    Template(template::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -170,6 +181,9 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Status(args) => status::execute(&config, args).await,
         Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
+        Command::Send(args) => Box::pin(send::execute(&config, args)).await,
+        Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
+        Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }

@@ -45,6 +45,7 @@ fn the_example_file_names_every_key() {
         "[evaluate]\n",
         "[python]\n",
         "[deliver]\n",
+        "[http]\n",
     ] {
         // serde lists what it knows in the error for what it does not know.
         let error = toml::from_str::<Config>(&format!("{section}no_such_key = 1\n"))

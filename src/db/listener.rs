@@ -57,6 +57,8 @@ pub struct Wakes {
     pub configuration: Notify,
     /// Messages may be due.
     pub messages: Notify,
+    /// Receipts may wait; nothing but this process tells.
+    pub receipts: Notify,
 }
 
 impl Wakes {

@@ -46,11 +46,24 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
     "functions/show_phone.sql",
+    "functions/rule_begins.sql",
+    "functions/rate_limit.sql",
+    "functions/window_opens.sql",
+    "functions/storm_admit.sql",
+    "functions/batch_take.sql",
+    "functions/normal_phone.sql",
+    "functions/retire_partitions.sql",
+    "functions/provider_resume.sql",
     "adapters/host_partner.sql",
     "adapters/host_reference.sql",
     "adapters/host_group_members.sql",
     "adapters/host_inbound.sql",
     "adapters/host_senders.sql",
+    "adapters/host_blacklist.sql",
+    "functions/blacklist.sql",
+    "functions/message_operations.sql",
+    "functions/receipt_forget.sql",
+    "functions/inbound_take.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
@@ -58,13 +71,17 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_queue.sql",
     "views/v_queue_summary.sql",
     "views/v_log.sql",
+    "views/v_blacklist.sql",
     "views/v_attempt.sql",
     "views/v_decision.sql",
     "views/v_trigger.sql",
     "views/v_rule.sql",
     "views/v_provider.sql",
+    "views/v_template.sql",
     "views/v_capture.sql",
     "views/v_problem.sql",
+    "views/receipt_furthest.sql",
+    "views/v_receipt.sql",
 ];
 
 /// Tables that every Odoo has, and that we read.

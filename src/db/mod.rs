@@ -5,6 +5,7 @@ pub mod connect;
 pub mod ids;
 pub mod listener;
 pub mod migrate;
+pub mod partitions;
 pub mod statements;
 
 pub use connect::{ConnectError, Database, Endpoint};

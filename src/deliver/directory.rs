@@ -10,16 +10,22 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
-use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, SkipReason};
-use super::provider::{Account, ProviderKind};
+use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, Route, SkipReason, Skipped};
+use super::health::State;
+use super::provider::{Account, Content, ProviderKind};
 use super::sending::{OnUncertain, Prepared, RouteTo};
-use super::template::{MetaStatus, MetaTemplate, Template, TemplateKey};
-use crate::db::ids::ProviderId;
+use super::template::{Keys, Template, TemplateKey, load, render};
+use crate::db::ids::{PartnerId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
 use crate::queue::claim::Claimed;
 use crate::queue::settle::{FinalState, Settlement, Verdict};
 
+/// Somebody of whom nothing is known.
+const STRANGER: Recipient = Recipient {
+    opted_in: false,
+    last_inbound_at: None,
+};
 /// How long a message waits while no provider can take it, at first.
 const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 
@@ -28,9 +34,25 @@ const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 pub struct Directory {
     version: Option<i64>,
     providers: HashMap<ProviderId, Arc<Provider>>,
+    accounts: Vec<Listed>,
     candidates: Vec<Candidate>,
+    circuits: Vec<(ProviderId, State)>,
+    slow: HashMap<ProviderId, Duration>,
     templates: BTreeMap<TemplateKey, Template>,
-    meta_keys: BTreeMap<TemplateKey, TemplateKey>,
+    keys: Keys,
+}
+
+/// A provider as it is listed: its account, or why it has none.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Name for people.
+    pub name: String,
+    /// Which provider.
+    pub kind: ProviderKind,
+    /// Switched on.
+    pub active: bool,
+    /// The account, or what is missing.
+    pub account: Result<Account, String>,
 }
 
 /// A provider that can be used, with its terms.
@@ -53,26 +75,16 @@ impl Directory {
             .await?
             .get(0);
         if self.version != Some(version) {
-            self.templates = load_templates(client).await?;
-            self.meta_keys = client
-                .query(
-                    "select template_key, meta_key from sicantik_notify.template_map",
-                    &[],
-                )
-                .await?
-                .iter()
-                .filter_map(|r| {
-                    Some((
-                        TemplateKey::new(r.get::<_, String>(0)).ok()?,
-                        TemplateKey::new(r.get::<_, String>(1)).ok()?,
-                    ))
-                })
-                .collect();
+            self.templates = load::templates(&***client).await?;
+            self.keys = load::keys(&***client).await?;
         }
         let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
         let rows = client.query(&statement, &[]).await?;
         self.providers.clear();
+        self.accounts.clear();
         self.candidates.clear();
+        self.circuits.clear();
+        self.slow.clear();
         for row in &rows {
             self.add_provider(row, self.version != Some(version));
         }
@@ -86,6 +98,17 @@ impl Directory {
             return;
         };
         let active: bool = row.get("active");
+        let seconds = |column| Duration::try_from_secs_f64(row.get(column)).unwrap_or_default();
+        let (open, slow) = (seconds("open_seconds"), seconds("slow_seconds"));
+        let state = match (row.get("probing"), open.is_zero()) {
+            (false, _) => State::Closed,
+            (true, true) => State::HalfOpen,
+            (true, false) => State::Open(open),
+        };
+        self.circuits.push((id, state));
+        if !slow.is_zero() {
+            self.slow.insert(id, slow);
+        }
         let name: &str = row.get("name");
         let account = account(row, kind);
         if let Err(error) = &account
@@ -94,6 +117,12 @@ impl Directory {
         {
             tracing::warn!(PROVIDER = name, "Provider {name} cannot be used: {error}");
         }
+        self.accounts.push(Listed {
+            name: name.to_owned(),
+            kind,
+            active,
+            account: account.clone(),
+        });
         self.candidates.push(Candidate {
             id,
             kind,
@@ -120,9 +149,107 @@ impl Directory {
         }
     }
 
-    /// True while the provider's circuit was open at the last reading.
-    pub fn circuit_is_open(&self, provider: ProviderId) -> bool {
-        self.candidates.iter().any(|c| c.id == provider && c.circuit_open)
+    /// The circuits at the last reading.
+    pub fn circuits(&self) -> impl Iterator<Item = (ProviderId, State)> {
+        self.circuits.iter().copied()
+    }
+
+    /// True where a half-open circuit waits for the message that goes first.
+    pub fn wants_a_probe(&self) -> bool {
+        let half_open = |id| self.circuits.contains(&(id, State::HalfOpen));
+        self.candidates
+            .iter()
+            .any(|c| c.active && c.configured && !c.circuit_open && half_open(c.id))
+    }
+
+    /// Providers that asked for patience, and how long.
+    pub fn slow(&self) -> &HashMap<ProviderId, Duration> {
+        &self.slow
+    }
+
+    /// An account that can be used.
+    pub fn provider(&self, id: ProviderId) -> Option<&Arc<Provider>> {
+        self.providers.get(&id)
+    }
+
+    /// All providers in the order of the fallback.
+    pub fn accounts(&self) -> &[Listed] {
+        &self.accounts
+    }
+
+    /// The templates that are active.
+    pub fn templates(&self) -> &BTreeMap<TemplateKey, Template> {
+        &self.templates
+    }
+
+    /// What the dispatcher would do with a message, for people who ask before it is sent.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn preview(
+        &self,
+        client: &tokio_postgres::Client,
+        partner: Option<PartnerId>,
+        phone: &str,
+        key: &TemplateKey,
+        context: &Map<String, Value>,
+    ) -> Result<Choice, tokio_postgres::Error> {
+        let asked = [(partner, phone)];
+        let known = self.recipients(client, &asked).await?;
+        let now: DateTime<Utc> = client
+            .query_one("select sicantik_notify.clock()", &[])
+            .await?
+            .get(0);
+        let recipient = known.get(phone).copied().unwrap_or(STRANGER);
+        Ok(self.choose(now, recipient, key, context, &self.candidates))
+    }
+
+    /// What each kind of provider would send for a key, as if every account were there and well, and the recipient had allowed
+    /// messages through Meta.
+    pub fn preview_all(&self, key: &TemplateKey, context: &Map<String, Value>) -> Choice {
+        let kinds = [ProviderKind::Meta, ProviderKind::Fonnte, ProviderKind::Watzap];
+        let candidates: Vec<Candidate> = kinds
+            .into_iter()
+            .zip(0..)
+            .map(|(kind, id)| Candidate {
+                id: ProviderId(id),
+                kind,
+                sequence: 0,
+                is_default: false,
+                active: true,
+                configured: true,
+                circuit_open: false,
+            })
+            .collect();
+        dispatcher::choose(&Facts {
+            now: DateTime::UNIX_EPOCH,
+            recipient: Recipient {
+                opted_in: true,
+                last_inbound_at: None,
+            },
+            message: Message { key, context },
+            candidates: &candidates,
+            templates: &self.templates,
+            keys: &self.keys,
+        })
+    }
+
+    fn choose(
+        &self,
+        now: DateTime<Utc>,
+        recipient: Recipient,
+        key: &TemplateKey,
+        context: &Map<String, Value>,
+        candidates: &[Candidate],
+    ) -> Choice {
+        dispatcher::choose(&Facts {
+            now,
+            recipient,
+            message: Message { key, context },
+            candidates,
+            templates: &self.templates,
+            keys: &self.keys,
+        })
     }
 
     /// Routes of claimed messages; those that have none are settled at once, with the reason.
@@ -135,7 +262,10 @@ impl Directory {
         claimed: Vec<Claimed>,
     ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
         let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
-        let known = match self.recipients(client, &claimed).await {
+        let asked: Vec<(Option<PartnerId>, &str)> =
+            claimed.iter().map(|m| (m.partner, m.phone.as_str())).collect();
+        let pairs = self.pairs(client, &asked).await?;
+        let known = match self.recipients(client, &asked).await {
             Err(error) if error.as_db_error().is_some() => {
                 // The host's tables are not ours. Without their word nobody has consented, which leaves the gateways.
                 tracing::error!(
@@ -148,13 +278,16 @@ impl Directory {
         };
         let (mut routed, mut settled) = (Vec::new(), Vec::new());
         for message in claimed {
-            let recipient = known.get(&message.phone).copied().unwrap_or(Recipient {
-                opted_in: false,
-                last_inbound_at: None,
-            });
+            let recipient = known.get(&message.phone).copied().unwrap_or(STRANGER);
             match self.prepare(now, recipient, &message) {
                 Ok((phone, routes, others_paused)) => {
-                    routed.push(Prepared::new(message, phone, routes, others_paused))
+                    let first = routes
+                        .first()
+                        .map(|to| (to.route.provider, message.phone.clone()));
+                    match first.and_then(|pair| pairs.get(&pair)) {
+                        Some(wait) => settled.push(Settlement::of(message, Vec::new(), spaced(*wait))),
+                        None => routed.push(Prepared::new(message, phone, routes, others_paused)),
+                    }
                 }
                 Err(verdict) => settled.push(Settlement::of(message, Vec::new(), *verdict)),
             }
@@ -170,17 +303,21 @@ impl Directory {
     ) -> Result<(Phone, Vec<RouteTo>, bool), Box<Verdict>> {
         let phone = Phone::parse(&message.phone).map_err(|e| fail(e.to_string()))?;
         let key = TemplateKey::new(message.template_key.clone()).map_err(|e| fail(e.to_string()))?;
-        let choice = dispatcher::choose(&Facts {
-            now,
-            recipient,
-            message: Message {
-                key: &key,
-                context: &message.context,
-            },
-            candidates: &self.candidates,
-            templates: &self.templates,
-            meta_keys: &self.meta_keys,
-        });
+        if let Some(provider) = message.reply_through {
+            let route = self.reply(now, recipient, message, &key, provider)?;
+            return Ok((phone, vec![route], false));
+        }
+        let (given_up, candidates): (Vec<Candidate>, Vec<Candidate>) = self
+            .candidates
+            .iter()
+            .cloned()
+            .partition(|candidate| message.not_through.contains(&candidate.id));
+        let mut choice = self.choose(now, recipient, &key, &message.context, &candidates);
+        choice.skipped.extend(given_up.iter().map(|candidate| Skipped {
+            provider: candidate.id,
+            kind: candidate.kind,
+            reason: SkipReason::GaveUp,
+        }));
         let others_paused = choice.skipped.iter().any(|s| s.reason == SkipReason::CircuitOpen);
         let routes: Vec<RouteTo> = choice
             .routes
@@ -197,11 +334,73 @@ impl Directory {
         Ok((phone, routes, others_paused))
     }
 
-    /// Consent and last inbound message of each number, in two statements; asked only where Meta is a candidate.
+    /// Recipients whom an account must not write to yet; asked only where an account spaces them.
+    async fn pairs(
+        &self,
+        client: &tokio_postgres::Client,
+        asked: &[(Option<PartnerId>, &str)],
+    ) -> Result<HashMap<(ProviderId, String), Duration>, tokio_postgres::Error> {
+        if self.providers.values().all(|p| p.account.pace.pair_gap.is_zero()) {
+            return Ok(HashMap::new());
+        }
+        let phones: Vec<&str> = asked.iter().map(|(_, phone)| *phone).collect();
+        let rows = client.query(sql::RECIPIENT_PACE.sql, &[&phones]).await?;
+        Ok(rows
+            .iter()
+            .map(|r| {
+                let wait = Duration::try_from_secs_f64(r.get("seconds")).unwrap_or_default();
+                ((ProviderId(r.get("provider_id")), r.get("phone")), wait)
+            })
+            .collect())
+    }
+
+    /// The answer to somebody who wrote to this provider: free text, which Meta allows while the window is open.
+    fn reply(
+        &self,
+        now: DateTime<Utc>,
+        recipient: Recipient,
+        message: &Claimed,
+        key: &TemplateKey,
+        id: ProviderId,
+    ) -> Result<RouteTo, Box<Verdict>> {
+        let candidate = self.candidates.iter().find(|c| c.id == id && c.active);
+        let (Some(candidate), Some(provider)) = (candidate, self.providers.get(&id)) else {
+            return Err(fail(
+                "the provider that was written to is not there any more".to_owned(),
+            ));
+        };
+        if candidate.kind == ProviderKind::Meta && !recipient.window_is_open(now) {
+            return Err(fail(
+                "meta: the 24-hour window for an answer has closed".to_owned(),
+            ));
+        }
+        if candidate.circuit_open {
+            let error = format!("{}: {}", candidate.kind, SkipReason::CircuitOpen);
+            return Err(Box::new(wait_for_provider(message, error)));
+        }
+        let template = self
+            .templates
+            .get(key)
+            .ok_or_else(|| fail(format!("there is no active template {}", key.as_str())))?;
+        let text = render(template, &message.context).map_err(|e| fail(e.to_string()))?;
+        Ok(RouteTo {
+            route: Route {
+                provider: id,
+                kind: candidate.kind,
+                content: Content::Text(text),
+                template_key_used: key.clone(),
+                marketing: false,
+                changed: Vec::new(),
+            },
+            provider: provider.clone(),
+        })
+    }
+
+    /// Consent (the host's or ours) and last inbound message of each number, in three statements; asked only where Meta is a candidate.
     async fn recipients(
         &self,
-        client: &deadpool_postgres::Client,
-        claimed: &[Claimed],
+        client: &tokio_postgres::Client,
+        asked: &[(Option<PartnerId>, &str)],
     ) -> Result<HashMap<String, Recipient>, tokio_postgres::Error> {
         let mut known: HashMap<String, Recipient> = HashMap::new();
         if !self
@@ -211,7 +410,7 @@ impl Directory {
         {
             return Ok(known);
         }
-        let partners: Vec<i64> = claimed.iter().filter_map(|m| m.partner.map(|p| p.0)).collect();
+        let partners: Vec<i64> = asked.iter().filter_map(|(p, _)| p.map(|p| p.0)).collect();
         let opted_in: HashMap<i64, bool> = client
             .query(
                 "select id, opted_in from sicantik_notify.host_partner($1)",
@@ -221,21 +420,24 @@ impl Directory {
             .iter()
             .map(|r| (r.get(0), r.get(1)))
             .collect();
-        for message in claimed {
-            let opted_in = message
-                .partner
-                .and_then(|p| opted_in.get(&p.0))
-                .copied()
-                .unwrap_or(false);
+        for (partner, phone) in asked {
+            let opted_in = partner.and_then(|p| opted_in.get(&p.0)).copied().unwrap_or(false);
             known.insert(
-                message.phone.clone(),
+                (*phone).to_owned(),
                 Recipient {
                     opted_in,
                     last_inbound_at: None,
                 },
             );
         }
-        let phones: Vec<&str> = claimed.iter().map(|m| m.phone.as_str()).collect();
+        let phones: Vec<&str> = asked.iter().map(|(_, phone)| *phone).collect();
+        let ours =
+            "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
+        for row in client.query(ours, &[&phones]).await? {
+            if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
+                recipient.opted_in = true;
+            }
+        }
         for row in client
             .query(
                 "select phone, last_inbound_at from sicantik_notify.host_inbound($1)",
@@ -272,7 +474,7 @@ fn no_route(message: &Claimed, choice: &Choice) -> Box<Verdict> {
     let at_fault = choice
         .skipped
         .iter()
-        .any(|s| !may_help(&s.reason) && s.reason != SkipReason::NotEligible);
+        .any(|s| !may_help(&s.reason) && !matches!(s.reason, SkipReason::NotEligible | SkipReason::GaveUp));
     if choice.must_wait() || !at_fault {
         return Box::new(wait_for_provider(message, error));
     }
@@ -292,6 +494,18 @@ pub(super) fn wait_for_provider(message: &Claimed, error: String) -> Verdict {
     }
 }
 
+/// This recipient heard from the account a moment ago.
+fn spaced(wait: Duration) -> Verdict {
+    Verdict::Later {
+        delay: wait,
+        burns_try: false,
+        uncertain: false,
+        hold: false,
+        for_provider: false,
+        error: "Meta wants some seconds between two messages to one recipient".to_owned(),
+    }
+}
+
 fn fail(error: String) -> Box<Verdict> {
     Box::new(Verdict::Done {
         state: FinalState::Failed,
@@ -304,50 +518,12 @@ fn fail(error: String) -> Box<Verdict> {
     })
 }
 
-async fn load_templates(
-    client: &deadpool_postgres::Client,
-) -> Result<BTreeMap<TemplateKey, Template>, tokio_postgres::Error> {
-    let rows = client.query(sql::TEMPLATES.sql, &[]).await?;
-    Ok(rows
-        .iter()
-        .filter(|r| r.get::<_, bool>("active"))
-        .filter_map(template)
-        .map(|t| (t.key.clone(), t))
-        .collect())
-}
-
 /// The account that a row of `providers` describes, or what it lacks.
 pub(crate) fn account(row: &Row, kind: ProviderKind) -> Result<Account, String> {
     let (id, name): (_, &str) = (ProviderId(row.get("id")), row.get("name"));
     let settings = object(row.get("settings"));
     let secrets = secrets(&object(row.get("secrets")))?;
     Account::from_settings(id, name, kind, &settings, &secrets).map_err(|e| e.to_string())
-}
-
-/// The template that a row of `templates` describes.
-pub(crate) fn template(row: &Row) -> Option<Template> {
-    let key = TemplateKey::new(row.get::<_, String>("template_key")).ok()?;
-    Some(Template {
-        meta: Some(MetaTemplate {
-            name: row
-                .get::<_, Option<String>>("meta_name")
-                .unwrap_or_else(|| key.as_str().to_owned()),
-            language: Some(row.get("meta_language")),
-            status: row
-                .get::<_, &str>("meta_status")
-                .parse()
-                .unwrap_or(MetaStatus::NotConfigured),
-            named: row.get("meta_named"),
-            header: None,
-            buttons: Vec::new(),
-        }),
-        key,
-        language: row.get("language"),
-        body: row.get("body"),
-        parameters: row.get("parameters"),
-        gateways: row.get("for_gateways"),
-        marketing: false,
-    })
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -357,19 +533,21 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Secrets by name: their value, or the systemd credential or environment variable that holds it.
+/// Secrets by name.
 fn secrets(rows: &Map<String, Value>) -> Result<BTreeMap<String, SecretString>, String> {
     rows.iter()
-        .map(|(name, row)| {
-            let text = |key: &str| row.get(key).and_then(Value::as_str);
-            let secret = match (text("value"), text("credential")) {
-                (Some(value), _) => value.to_owned(),
-                (None, Some(credential)) => credential_value(credential)?,
-                (None, None) => return Err(format!("secret {name} is empty")),
-            };
-            Ok((name.clone(), SecretString::from(secret)))
-        })
+        .map(|(name, row)| Ok((name.clone(), secret(name, row)?)))
         .collect()
+}
+
+/// A secret: its value, or the systemd credential or environment variable that holds it.
+pub(crate) fn secret(name: &str, row: &Value) -> Result<SecretString, String> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    match (text("value"), text("credential")) {
+        (Some(value), _) => Ok(SecretString::from(value)),
+        (None, Some(credential)) => credential_value(credential).map(SecretString::from),
+        (None, None) => Err(format!("secret {name} is empty")),
+    }
 }
 
 fn credential_value(name: &str) -> Result<String, String> {

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::provider::failure::Fallback;
 use super::provider::{Content, Failure, ProviderKind};
 use super::template::{
-    MetaStatus, Template, TemplateError, TemplateKey, candidate_keys, meta_parameters, render,
+    Keys, MetaStatus, Template, TemplateError, TemplateKey, candidate_keys, meta_parameters, render,
 };
 use crate::db::ids::ProviderId;
 
@@ -125,6 +125,9 @@ pub enum SkipReason {
     /// It keeps failing.
     #[error("the provider's circuit is open: it keeps failing and is probed until it recovers")]
     CircuitOpen,
+    /// It took this very message and gave it up afterwards.
+    #[error("the provider took this message and gave it up afterwards")]
+    GaveUp,
     /// Meta's conditions are not met.
     #[error("the recipient has not opted in to Meta and has not written within 24 hours")]
     NotEligible,
@@ -147,6 +150,14 @@ pub enum SkipReason {
         key: TemplateKey,
         /// Its state.
         status: MetaStatus,
+    },
+    /// Meta has refused the template, or the last sync saw that it would.
+    #[error("template {key} does not fit Meta's: {reason}")]
+    TemplateUnfit {
+        /// Key of the template.
+        key: TemplateKey,
+        /// What does not fit.
+        reason: String,
     },
     /// The values do not make a message.
     #[error(transparent)]
@@ -173,8 +184,8 @@ pub struct Facts<'a, T: Templates + ?Sized> {
     pub candidates: &'a [Candidate],
     /// The templates.
     pub templates: &'a T,
-    /// Template keys at Meta that differ from `meta_` or `izin_` + key.
-    pub meta_keys: &'a BTreeMap<TemplateKey, TemplateKey>,
+    /// How Meta's template of a key is found.
+    pub keys: &'a Keys,
 }
 
 /// The outcome of a choice.
@@ -271,7 +282,7 @@ fn first_usable<T: Templates + ?Sized>(
     facts: &Facts<'_, T>,
     candidate: &Candidate,
 ) -> Result<Route, SkipReason> {
-    let keys = candidate_keys(candidate.kind, facts.message.key, facts.meta_keys);
+    let keys = candidate_keys(candidate.kind, facts.message.key, facts.keys);
     let mut first_reason = None;
     for template in keys.iter().filter_map(|key| facts.templates.template(key)) {
         match fill(template, candidate, facts.message.context) {
@@ -327,6 +338,12 @@ fn meta_content(
         return Err(SkipReason::TemplateUnusable {
             key: key(),
             status: meta.status,
+        });
+    }
+    if let Some(reason) = &meta.unfit {
+        return Err(SkipReason::TemplateUnfit {
+            key: key(),
+            reason: reason.clone(),
         });
     }
     let values = meta_parameters(template, context)?;

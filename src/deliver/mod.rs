@@ -7,15 +7,17 @@
 //! Stopping: nothing more is claimed, what was claimed but not begun goes back, calls in flight get [`GRACE`]; what has no
 //! answer then stays recorded and is settled as uncertain by whoever recovers.
 
+mod caretaker;
 pub mod directory;
 pub mod dispatcher;
-mod health;
+pub(crate) mod health;
+pub mod pace;
 pub mod provider;
 pub mod sending;
 mod settler;
 pub mod template;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,16 +26,19 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DeliverConfig;
+use crate::db::ids::ProviderId;
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
-use crate::queue::claim::{Claimed, claim, hand_back, park, promote, retry_provider};
+use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
+use caretaker::Caretaker;
 use directory::Directory;
-use health::Health;
+use health::{Health, Terms};
+use pace::{Pace, Turns};
 use sending::{Prepared, Sender};
 
 /// How long calls in flight may go on after the stop. The whole process has 10 seconds.
@@ -85,6 +90,9 @@ struct Work {
     settlements: mpsc::Sender<Settlement>,
     directory: Directory,
     health: Health,
+    caretaker: Caretaker,
+    /// When the next message may go to accounts that had no room.
+    turns: HashMap<ProviderId, Instant>,
     kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
@@ -96,12 +104,15 @@ impl Deliverer {
         // Bounded: when the database is slow to settle, calls wait, and then claims do.
         let (settlements, inbox) = mpsc::channel(settler::BATCH);
         let settler = tokio::spawn(settler::run(self.database.clone(), self.wakes.clone(), inbox));
+        let health = Health::new(Terms::of(&self.config));
         let mut work = Work {
             waiting: VecDeque::new(),
             calls: JoinSet::new(),
             settlements,
             directory: Directory::default(),
-            health: Health::default(),
+            caretaker: Caretaker::new(self.database.clone(), self.client.clone(), health.clone()),
+            turns: HashMap::new(),
+            health,
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
@@ -110,7 +121,10 @@ impl Deliverer {
             self.pulse.beat();
             let pause = match self.round(&mut work).await {
                 Ok(true) => continue,
-                Ok(false) => Duration::from_millis(self.config.poll_interval_ms).min(HOUSEKEEPING),
+                Ok(false) => {
+                    let pause = Duration::from_millis(self.config.poll_interval_ms).min(HOUSEKEEPING);
+                    pause.min(next_turn(&work))
+                }
                 Err(error) => {
                     tracing::error!(error = %error, "Delivery failed; trying again.");
                     // Not to be cut short by a wake-up: an error that stays must not spin.
@@ -152,8 +166,7 @@ impl Deliverer {
         }
         let free = concurrency.saturating_sub(work.calls.len());
         if free > 0 && !work.waiting.is_empty() {
-            self.begin(work, free).await?;
-            moved = true;
+            moved |= self.begin(work, free).await?;
         }
         Ok(moved)
     }
@@ -190,6 +203,31 @@ impl Deliverer {
             park(&client).await?;
         }
         promote(&client).await?;
+        admit(&client).await?;
+        if self.config.enabled {
+            self.read_directory(work, &client).await?;
+            work.caretaker
+                .look(&client, &self.arming, &work.directory)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn read_directory(
+        &self,
+        work: &mut Work,
+        client: &deadpool_postgres::Client,
+    ) -> Result<(), tokio_postgres::Error> {
+        work.directory.refresh(client).await?;
+        work.health.agree(work.directory.circuits());
+        // The database knows best: other instances reserve too, and an operator may have ended a pause.
+        let now = Instant::now();
+        work.turns = work
+            .directory
+            .slow()
+            .iter()
+            .map(|(id, wait)| (*id, now + *wait))
+            .collect();
         Ok(())
     }
 
@@ -224,23 +262,113 @@ impl Deliverer {
         client: &deadpool_postgres::Client,
         claimed: Vec<Claimed>,
     ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
-        work.directory.refresh(client).await?;
-        work.health.agree(|id| work.directory.circuit_is_open(id));
+        self.read_directory(work, client).await?;
         work.directory.route(client, claimed).await
     }
 
-    /// Records attempts for the next messages, all in one statement, and starts their calls.
-    async fn begin(&self, work: &mut Work, free: usize) -> Result<(), DeliverError> {
-        let mut next = Vec::with_capacity(free);
-        while next.len() < free
-            && let Some(prepared) = work.waiting.pop_front()
-        {
+    /// The next messages for which there is room: at most `free`, each with a turn at its provider. The others wait in memory if
+    /// their turn is near, else in the queue.
+    async fn choose(&self, work: &mut Work, free: usize) -> Result<Vec<Prepared>, DeliverError> {
+        let mut waiting = VecDeque::with_capacity(work.waiting.len());
+        for prepared in std::mem::take(&mut work.waiting) {
             match prepared.without_paused(&work.health) {
-                Ok(prepared) => next.push(prepared),
+                Ok(prepared) => waiting.push_back(prepared),
                 Err(settlement) => {
                     let _ = work.settlements.send(*settlement).await;
                 }
             }
+        }
+        work.waiting = waiting;
+        let mut turns = self.reserve(work, free).await?;
+        let (mut next, mut rest) = (Vec::with_capacity(free), VecDeque::new());
+        let mut left: HashMap<ProviderId, usize> = HashMap::new();
+        for prepared in std::mem::take(&mut work.waiting) {
+            let Some((provider, pace)) = prepared.first() else {
+                continue;
+            };
+            let no_room = work.turns.get(&provider).copied();
+            match turns.get_mut(&provider) {
+                Some(turns) if turns.now > 0 && next.len() < free => {
+                    turns.now -= 1;
+                    next.push(prepared);
+                }
+                None if pace.gap.is_zero() && no_room.is_none() && next.len() < free => next.push(prepared),
+                _ => match no_room {
+                    None => rest.push_back(prepared),
+                    Some(at) => {
+                        let place = left.entry(provider).or_default();
+                        *place += 1;
+                        match place.checked_sub(1 + pace.kept()) {
+                            None => rest.push_back(prepared),
+                            Some(behind) => {
+                                let until = at.saturating_duration_since(Instant::now());
+                                let delay = pace.put_off(until, behind, prepared.claimed.postponed);
+                                let _ = work.settlements.send(prepared.put_off(delay)).await;
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        work.waiting = rest;
+        let mut admitted = Vec::with_capacity(next.len());
+        for prepared in next {
+            let first = prepared.first().map(|first| first.0);
+            match prepared.admitted(&self.database, &work.health).await {
+                Ok(prepared) if prepared.first().map(|first| first.0) == first => admitted.push(prepared),
+                // Another provider's pace has to be asked.
+                Ok(prepared) => work.waiting.push_front(prepared),
+                Err(settlement) => {
+                    let _ = work.settlements.send(*settlement).await;
+                }
+            }
+        }
+        Ok(admitted)
+    }
+
+    /// Turns for the first messages that wait, where their provider has a pace and may have room.
+    async fn reserve(
+        &self,
+        work: &mut Work,
+        free: usize,
+    ) -> Result<HashMap<ProviderId, Turns>, DeliverError> {
+        let mut wanted: HashMap<ProviderId, (usize, Pace)> = HashMap::new();
+        let mut counted = 0;
+        for (provider, pace) in work.waiting.iter().filter_map(Prepared::first) {
+            if work
+                .turns
+                .get(&provider)
+                .is_some_and(|next| *next > Instant::now())
+            {
+                continue;
+            }
+            work.turns.remove(&provider);
+            if counted == free {
+                break;
+            }
+            counted += 1;
+            if !pace.gap.is_zero() {
+                wanted.entry(provider).or_insert((0, pace)).0 += 1;
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let client = self.database.get().await?;
+        let turns = pace::reserve(&client, &wanted).await?;
+        for (provider, turns) in &turns {
+            if turns.now < wanted.get(provider).map_or(0, |w| w.0) {
+                work.turns.insert(*provider, turns.next);
+            }
+        }
+        Ok(turns)
+    }
+
+    /// Records attempts for the next messages, all in one statement, and starts their calls. False: there was none to begin.
+    async fn begin(&self, work: &mut Work, free: usize) -> Result<bool, DeliverError> {
+        let next = self.choose(work, free).await?;
+        if next.is_empty() {
+            return Ok(false);
         }
         let begun = {
             let begun = match self.database.get().await {
@@ -271,7 +399,6 @@ impl Deliverer {
                 client: self.client.clone(),
                 instance: self.instance,
                 health: work.health.clone(),
-                circuit_limit: Duration::from_secs(self.config.circuit_seconds),
                 fresh: Duration::from_millis(self.config.heartbeat_ms),
             };
             let settlements = work.settlements.clone();
@@ -280,11 +407,13 @@ impl Deliverer {
                 let _ = settlements.send(settlement).await;
             });
         }
-        self.give_back(&refused).await
+        self.give_back(&refused).await?;
+        Ok(true)
     }
 
-    /// Messages whose attempt was not recorded: back if they are still ours (their rule was switched off, or their lease
-    /// ended and nobody took them); otherwise they are left to their new owner.
+    /// Messages whose attempt was not recorded: ended where their number is on a blacklist; back if they are still ours (their
+    /// rule was switched off or has its quiet hours, or their lease ended and nobody took them); otherwise they are left to
+    /// their new owner.
     async fn give_back(&self, refused: &[Prepared]) -> Result<(), DeliverError> {
         if refused.is_empty() {
             return Ok(());
@@ -294,12 +423,22 @@ impl Deliverer {
             .map(|p| (p.claimed.id, p.claimed.held.token()))
             .collect();
         let client = self.database.get().await?;
+        let skipped = skip_listed(&client, &ids).await?;
+        for id in &skipped {
+            tracing::info!(
+                QUEUE_ID = id.0,
+                "Message {id} was skipped: its number is on a blacklist."
+            );
+        }
+        let left = ids.len() - skipped.len();
+        if left == 0 {
+            return Ok(());
+        }
         let given = hand_back(&client, &ids).await?;
         tracing::warn!(
-            messages = refused.len(),
-            "{} messages were not sent: {given} went back, the others were taken over meanwhile and are left to their new \
-             owner.",
-            refused.len()
+            messages = left,
+            "{left} messages were not sent: {given} went back, the others were taken over meanwhile and are left to their \
+             new owner."
         );
         Ok(())
     }
@@ -340,6 +479,15 @@ impl Deliverer {
             while work.calls.join_next().await.is_some() {}
         }
     }
+}
+
+/// How long until a message that waits in memory has its turn.
+fn next_turn(work: &Work) -> Duration {
+    let providers = work.waiting.iter().filter_map(Prepared::first);
+    let next = providers
+        .filter_map(|(provider, _)| work.turns.get(&provider))
+        .min();
+    next.map_or(HOUSEKEEPING, |at| at.saturating_duration_since(Instant::now()))
 }
 
 /// A call that panicked leaves its message to the end of its lease: it is uncertain then.

@@ -10,10 +10,11 @@ use chrono::{DateTime, Utc};
 use super::directory::{Provider, wait_for_provider};
 use super::dispatcher::{Route, next_after};
 use super::health::Health;
-use super::provider::failure::{Fails, RetrySame};
+use super::pace::{Pace, reserve};
+use super::provider::failure::{Fails, Mark, RetrySame};
 use super::provider::{Answer, Client, Failure, Outgoing, Report};
 use crate::db::Database;
-use crate::db::ids::{AttemptId, MessageId};
+use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
 use crate::queue::claim::Claimed;
@@ -21,6 +22,8 @@ use crate::queue::settle::{AttemptEnd, FinalState, FinishedAttempt, Settlement, 
 
 /// What the code itself does not time, and burns no try.
 const SHORT_PAUSE: Duration = Duration::from_secs(5);
+/// A fallback whose turn comes sooner waits for it; another comes back later.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to do with an answer that was lost after the request was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,12 @@ impl Prepared {
         }
     }
 
+    /// The first account that will be tried, and its pace.
+    pub fn first(&self) -> Option<(ProviderId, Pace)> {
+        let to = self.routes.first()?;
+        Some((to.route.provider, to.provider.account.pace))
+    }
+
     /// Drops routes whose provider was paused since they were chosen; where none is left, the message waits.
     ///
     /// # Errors
@@ -71,6 +80,24 @@ impl Prepared {
         let before = self.routes.len();
         self.routes.retain(|to| !health.is_paused(to.route.provider));
         self.others_paused |= self.routes.len() < before;
+        self.with_a_route()
+    }
+
+    /// Drops first routes that a half-open circuit keeps for another message.
+    ///
+    /// # Errors
+    /// The settlement of a message that has no route any more.
+    pub async fn admitted(mut self, database: &Database, health: &Health) -> Result<Self, Box<Settlement>> {
+        while let Some(to) = self.routes.first()
+            && !health.admits(database, to.route.provider).await
+        {
+            self.others_paused = true;
+            self.routes.remove(0);
+        }
+        self.with_a_route()
+    }
+
+    fn with_a_route(self) -> Result<Self, Box<Settlement>> {
         if self.routes.is_empty() {
             let verdict = wait_for_provider(
                 &self.claimed,
@@ -79,6 +106,16 @@ impl Prepared {
             return Err(Box::new(Settlement::of(self.claimed, Vec::new(), verdict)));
         }
         Ok(self)
+    }
+
+    /// Back into the queue until its turn at the provider comes.
+    pub fn put_off(self, delay: Duration) -> Settlement {
+        let kind = self
+            .routes
+            .first()
+            .map_or("the provider", |to| to.route.kind.as_str());
+        let error = format!("{kind} takes messages at its own pace: its turn comes later");
+        Settlement::of(self.claimed, Vec::new(), later(delay, error))
     }
 }
 
@@ -122,9 +159,17 @@ async fn begin(
         .iter()
         .map(|(_, r)| r.route.template_key_used.as_str())
         .collect();
+    let notes: Vec<Option<String>> = attempts.iter().map(|(_, r)| changed(&r.route)).collect();
+    let gaps: Vec<f64> = attempts
+        .iter()
+        .map(|(_, r)| r.provider.account.pace.pair_gap.as_secs_f64())
+        .collect();
     let statement = client.prepare_cached(sql::ATTEMPT_BEGIN.sql).await?;
     let rows = client
-        .query(&statement, &[&instance, &ids, &tokens, &providers, &kinds, &keys])
+        .query(
+            &statement,
+            &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps],
+        )
         .await?;
     Ok(rows
         .iter()
@@ -139,6 +184,13 @@ async fn begin(
         .collect())
 }
 
+/// Which values do not stand in the message as the rule gave them.
+fn changed(route: &Route) -> Option<String> {
+    let names = route.changed.join(", ");
+    (!names.is_empty())
+        .then(|| format!("made fit for Meta (line breaks, tabs, long runs of blanks): {names}"))
+}
+
 /// Carries one message.
 pub struct Sender {
     /// Connections.
@@ -149,8 +201,6 @@ pub struct Sender {
     pub instance: i64,
     /// Health of the providers.
     pub health: Health,
-    /// Longest pause of a provider.
-    pub circuit_limit: Duration,
     /// A record of an attempt that is older than this is looked at again before the request is written.
     pub fresh: Duration,
 }
@@ -181,7 +231,7 @@ impl Sender {
                     &self.database,
                     to.route.provider,
                     &report.answer,
-                    self.circuit_limit,
+                    attempt.started_at,
                 )
                 .await;
             let failure = match report.answer {
@@ -189,19 +239,30 @@ impl Sender {
                 Answer::Uncertain { error } => break uncertain(&message, to, error),
                 Answer::Refused(failure) => failure,
             };
-            while let Some(next) = routes.peek()
-                && self.health.is_paused(next.route.provider)
-            {
-                message.others_paused = true;
-                routes.next();
-            }
+            self.mark(to, &failure).await;
             let used_up = tries_used_up(&message.claimed, &failure);
-            let Some(next) = routes
-                .peek()
-                .filter(|_| next_after(&failure, to.route.marketing, false, used_up))
-            else {
+            if next_after(&failure, to.route.marketing, false, used_up) {
+                while let Some(next) = routes.peek()
+                    && !self.health.admits(&self.database, next.route.provider).await
+                {
+                    message.others_paused = true;
+                    routes.next();
+                }
+            } else {
+                let paused = |to: &RouteTo| self.health.is_paused(to.route.provider);
+                message.others_paused |= routes.any(paused);
+                break refused(&message, to, &failure);
+            }
+            let Some(next) = routes.peek() else {
                 break refused(&message, to, &failure);
             };
+            if let Err(wait) = self.turn(next).await {
+                let error = format!(
+                    "{}: {}: {}; its turn at {} comes later",
+                    to.route.kind, failure.code, failure.message, next.route.kind
+                );
+                break later(wait, error);
+            }
             tracing::info!(
                 QUEUE_ID = message.claimed.id.0,
                 PROVIDER = to.route.kind.as_str(),
@@ -231,6 +292,64 @@ impl Sender {
             }
         };
         Settlement::of(message.claimed, finished, verdict)
+    }
+
+    /// Waits for a turn at the next provider.
+    ///
+    /// # Errors
+    /// How long the message has to wait, if that is long.
+    async fn turn(&self, next: &RouteTo) -> Result<(), Duration> {
+        let pace = next.provider.account.pace;
+        let wanted = HashMap::from([(next.route.provider, (1, pace))]);
+        let until = Instant::now() + TURN_PATIENCE;
+        loop {
+            let Ok(client) = self.database.get().await else {
+                return Err(SHORT_PAUSE);
+            };
+            let turns = reserve(&client, &wanted).await.ok();
+            drop(client);
+            match turns.and_then(|turns| turns.get(&next.route.provider).copied()) {
+                // An account that nobody can ask about (deleted meanwhile) does not hold the message up.
+                None => return Ok(()),
+                Some(turns) if turns.now > 0 => return Ok(()),
+                Some(turns) if turns.next < until => {
+                    tokio::time::sleep_until(turns.next.into()).await;
+                }
+                Some(turns) => {
+                    let next_turn = turns.next.saturating_duration_since(Instant::now());
+                    return Err(pace.put_off(next_turn, 0, 0));
+                }
+            }
+        }
+    }
+
+    /// Remembers what a refusal says of the template, so that the next message does not meet it too.
+    async fn mark(&self, to: &RouteTo, failure: &Failure) {
+        if failure.consequences().mark != Some(Mark::Template) {
+            return;
+        }
+        let key = to.route.template_key_used.as_str();
+        let why =
+            format!("Meta refused it ({}: {})", failure.code, failure.message).replace('\0', "\u{fffd}");
+        let marked = async {
+            let client = self.database.get().await.map_err(|e| e.to_string())?;
+            client
+                .execute(sql::TEMPLATE_MARK.sql, &[&key, &why])
+                .await
+                .map_err(|e| crate::db::describe(&e))
+        };
+        match marked.await {
+            Ok(0) => {}
+            Ok(_) => tracing::warn!(
+                TEMPLATE = key,
+                "Template {key} is not sent through Meta any more: {why}."
+            ),
+            Err(error) => tracing::warn!(
+                error,
+                TEMPLATE = key,
+                "Meta's refusal of a template could not be noted."
+            ),
+        }
     }
 
     /// A process that was frozen between recording and writing may have lost the message meanwhile.
@@ -321,11 +440,16 @@ fn end_of(report: &Report) -> AttemptEnd {
     };
     match &report.answer {
         Answer::Accepted {
-            external_id, note, ..
+            external_id,
+            note,
+            reference,
         } => {
             end.outcome = "accepted";
             end.external_id = external_id.clone();
-            end.error = note.map(|n| n.as_str().to_owned());
+            let reference = reference.as_ref().map(|id| format!("request {id}"));
+            let words = [note.map(|n| n.as_str().to_owned()), reference];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            end.note = (!words.is_empty()).then(|| words.join("; "));
         }
         Answer::Refused(failure) => {
             end.outcome = "refused";
@@ -396,16 +520,17 @@ fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
 
 /// The pause before this message is tried again at the same provider by the rule's schedule; `None`: no try is left.
 fn scheduled(claimed: &Claimed, failure: &Failure) -> Option<Duration> {
-    let allowed = match failure.consequences().retry_same {
-        RetrySame::UpTo { tries, .. } => i64::from(claimed.tries) + 1 < i64::from(tries),
-        RetrySame::Schedule => true,
-        _ => false,
+    let schedule = claimed.retries.pause(claimed.tries)?;
+    let pause = match failure.consequences().retry_same {
+        RetrySame::UpTo { tries, .. } => {
+            (i64::from(claimed.tries) + 1 < i64::from(tries)).then_some(schedule)
+        }
+        RetrySame::Schedule => Some(schedule),
+        // What is known to take so long is not tried sooner.
+        RetrySame::After { pause, times: None } => Some(pause.max(schedule)),
+        _ => None,
     };
-    claimed
-        .retries
-        .pause(claimed.tries)
-        .filter(|_| allowed)
-        .map(jittered)
+    pause.map(jittered)
 }
 
 fn tries_used_up(claimed: &Claimed, failure: &Failure) -> bool {

@@ -15,8 +15,12 @@ use thiserror::Error;
 use super::provider::{Button, ButtonKind, Header};
 
 mod key;
+mod lint;
+pub mod load;
+pub mod sync;
 
-pub use key::{TemplateKey, candidate_keys};
+pub use key::{Keys, TemplateKey, candidate_keys};
+pub use lint::{Finding, Severity, lint};
 
 /// Longest text of a Meta template after substitution ("Meta: error codes", 132005).
 pub const META_BODY_LIMIT: usize = 1_024;
@@ -131,12 +135,18 @@ pub struct MetaTemplate {
     /// Created with `parameter_format` NAMED: each parameter carries its name.
     #[serde(default)]
     pub named: bool,
+    /// Names of the values of Meta's body, where they differ from the template's own.
+    #[serde(default)]
+    pub parameters: Option<Vec<String>>,
     /// The variable of the header.
     #[serde(default)]
     pub header: Option<HeaderParameter>,
     /// Variables of buttons.
     #[serde(default)]
     pub buttons: Vec<ButtonParameter>,
+    /// Why it cannot be sent although its status is good.
+    #[serde(default)]
+    pub unfit: Option<String>,
 }
 
 /// A template with its text for gateways and its name at Meta.
@@ -157,6 +167,14 @@ pub struct Template {
     /// Promotional: never sent to somebody who told Meta to stop, and not handed on after such an answer.
     #[serde(default)]
     pub marketing: bool,
+}
+
+impl Template {
+    /// Names of the values of Meta's body, in its order.
+    pub fn meta_names(&self) -> &[String] {
+        let own = self.meta.as_ref().and_then(|meta| meta.parameters.as_ref());
+        own.unwrap_or(&self.parameters)
+    }
 }
 
 /// Why a template or a context cannot become a message.
@@ -244,7 +262,7 @@ pub fn meta_parameters(
     };
     let mut values = Collected::new(template, context);
     let body: Vec<_> = template
-        .parameters
+        .meta_names()
         .iter()
         .map(|name| Ok((name.clone(), values.take(name)?)))
         .collect::<Result<_, _>>()?;

@@ -46,6 +46,7 @@ pub(super) fn compile_trigger(
                 "scheduled" => r.get("scheduled_delay"),
                 _ => 0,
             },
+            batched: r.get::<_, &str>("schedule_type") == "batch",
         })
         .collect();
     Ok(Trigger {

@@ -25,11 +25,6 @@ pub(super) fn compile_rule(
     scheduled: Option<Option<&Question>>,
     asking: &Asking<'_>,
 ) -> Result<RulePlan, String> {
-    if row.get::<_, &str>("schedule_type") == "batch" {
-        return Err(
-            "schedule_type batch is not supported by this version; use immediate or scheduled".into(),
-        );
-    }
     let domain = compile_domain(row.get("condition_domain"), model, asking)?;
     let dates = scheduled.map(|of_trigger| dates(model, of_trigger.into_iter().chain(&domain)));
     let python = |column: &str, form| compile_code(text(row, column), column, form, model, asking);

@@ -46,6 +46,8 @@ pub struct Rule {
     pub priority: i32,
     /// Minutes.
     pub delay_minutes: i32,
+    /// Its messages go in batches.
+    pub batched: bool,
 }
 
 /// The compiled part of a rule.

@@ -12,7 +12,7 @@ use super::compose::Draft;
 use super::decision::{self, Decision, RunRecord};
 use crate::db::ids::{EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
 use crate::db::statements as sql;
-use crate::queue::enqueue::{NewMessage, Terms, enqueue};
+use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series};
 
 /// Runs that one flush takes at most.
 const RUNS: i64 = 20;
@@ -59,11 +59,21 @@ pub(super) async fn store(
     Ok(())
 }
 
-/// Turns the digests of runs that are over into messages. Returns how many messages that makes.
+/// Turns the digests of runs that are over into messages, a transaction for each rule. Returns how many messages that makes.
 ///
 /// # Errors
-/// The server's; then the digests are where they were.
+/// The server's; then the digests of that rule are where they were.
 pub async fn flush(client: &mut deadpool_postgres::Client) -> Result<usize, tokio_postgres::Error> {
+    let mut flushed = 0;
+    loop {
+        match flush_next(client).await? {
+            0 => return Ok(flushed),
+            messages => flushed += messages,
+        }
+    }
+}
+
+async fn flush_next(client: &mut deadpool_postgres::Client) -> Result<usize, tokio_postgres::Error> {
     let waiting = "select exists (select from sicantik_notify.digest)";
     if !client.query_one(waiting, &[]).await?.get::<_, bool>(0) {
         return Ok(0);
@@ -75,13 +85,23 @@ pub async fn flush(client: &mut deadpool_postgres::Client) -> Result<usize, toki
     }
     let rows = tx.query(sql::DIGEST_TAKE.sql, &[&RUNS, &(LINES as i64)]).await?;
     let mut decisions = Vec::new();
-    for rows in rows.chunk_by(|a, b| a.get::<_, i64>("rule_id") == b.get::<_, i64>("rule_id")) {
+    for rows in rows.chunk_by(in_one_series) {
         decisions.extend(flush_rule(&tx, rows).await?);
     }
     decision::store(&tx, &decisions).await?;
     tx.commit().await?;
     decision::announce(&decisions);
     Ok(rows.len())
+}
+
+/// Batch rules have a series of slots for each run.
+fn in_one_series(a: &Row, b: &Row) -> bool {
+    let rule = |row: &Row| row.get::<_, i64>("rule_id");
+    let run = |row: &Row| {
+        row.get::<_, bool>("batched")
+            .then(|| row.get::<_, String>("xact"))
+    };
+    rule(a) == rule(b) && run(a) == run(b)
 }
 
 async fn flush_rule(tx: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Decision>, tokio_postgres::Error> {
@@ -96,8 +116,18 @@ async fn flush_rule(tx: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Decision>,
         delay_minutes: first.get("delay"),
         template_key: template,
     };
+    let batched: bool = first.get("batched");
+    let series = if batched {
+        run_series(first.get("xact"))
+    } else {
+        String::new()
+    };
+    let intake = Intake {
+        series: &series,
+        ..Intake::default()
+    };
     let messages: Vec<NewMessage> = rows.iter().map(message).collect();
-    let ids = enqueue(tx, &terms, &messages).await?;
+    let ids = enqueue_from(tx, &terms, intake, &messages).await?;
     let mut decisions = Vec::new();
     let mut told = Told::default();
     for (row, id) in rows.iter().zip(ids) {

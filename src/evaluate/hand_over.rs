@@ -6,7 +6,7 @@ use super::decision::{Decision, Outcome};
 use super::digest;
 use super::rule::{RuleError, Work};
 use crate::db::ids::MessageId;
-use crate::queue::enqueue::{NewMessage, Terms, enqueue};
+use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series};
 
 impl Draft<'_, '_> {
     /// Whether it waits for the others of its run. What a person must release first goes alone.
@@ -23,7 +23,9 @@ impl Batch<'_> {
         drafts: Vec<Draft<'_, '_>>,
     ) -> Result<(), RuleError> {
         let (digested, single): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|d| d.is_digested(work));
-        self.enqueue(work, single).await?;
+        for (series, drafts) in by_series(work, single) {
+            self.enqueue(work, &series, drafts).await?;
+        }
         digest::store(self.tx, work.rule.id, work.trigger.id, &digested).await?;
         for draft in digested {
             let reason = format!("one message tells of all records of this run{}", draft.note);
@@ -33,7 +35,16 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn enqueue(&mut self, work: Work<'_>, drafts: Vec<Draft<'_, '_>>) -> Result<(), RuleError> {
+    async fn enqueue(
+        &mut self,
+        work: Work<'_>,
+        series: &str,
+        drafts: Vec<Draft<'_, '_>>,
+    ) -> Result<(), RuleError> {
+        let intake = Intake {
+            series,
+            ..Intake::default()
+        };
         let terms = Terms {
             rule: work.rule.id,
             trigger: Some(work.trigger.id),
@@ -47,7 +58,7 @@ impl Batch<'_> {
             messages.push(message);
             rest.push((case, note));
         }
-        let ids = enqueue(self.tx, &terms, &messages).await?;
+        let ids = enqueue_from(self.tx, &terms, intake, &messages).await?;
         for ((message, (case, note)), id) in messages.iter().zip(rest).zip(ids) {
             let decision = match id {
                 Some(id) => {
@@ -66,6 +77,23 @@ impl Batch<'_> {
         }
         Ok(())
     }
+}
+
+/// Batch rules: each run of a schedule has a series of slots of its own (one statement a run), row events share the rolling one.
+/// For all other rules there is one group.
+fn by_series<'s, 'c>(work: Work<'_>, drafts: Vec<Draft<'s, 'c>>) -> Vec<(String, Vec<Draft<'s, 'c>>)> {
+    let mut groups: Vec<(String, Vec<Draft<'s, 'c>>)> = Vec::new();
+    for draft in drafts {
+        let series = match work.rule.batched && draft.case.fired() {
+            true => run_series(&draft.case.change.xact),
+            false => String::new(),
+        };
+        match groups.iter_mut().find(|(of, _)| *of == series) {
+            Some((_, group)) => group.push(draft),
+            None => groups.push((series, vec![draft])),
+        }
+    }
+    groups
 }
 
 fn enqueued(

@@ -21,7 +21,6 @@ mod firing;
 mod hand_over;
 mod names;
 pub mod pace;
-mod partitions;
 mod permits;
 pub mod preview;
 pub mod question;
@@ -41,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::{hooks, plan, wake::Wakefulness};
 use crate::config::{CaptureConfig, EvaluateConfig};
 use crate::db::listener::Wakes;
+use crate::db::partitions::Partitions;
 use crate::db::statements as sql;
 use crate::db::{ConnectError, Database};
 use crate::lang::snippet::Limits;
@@ -48,7 +48,6 @@ use crate::observe::pulse::Pulse;
 use batch::{BatchError, Round};
 use configuration::Configuration;
 use pace::Pace;
-use partitions::Partitions;
 
 /// How often events are looked for where no hook wakes the daemon: seven times a second, a tenth of a millisecond each.
 const POLLING: Duration = Duration::from_millis(150);

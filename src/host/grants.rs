@@ -19,6 +19,7 @@ const OWNER: &[&str] = &[
     "ir_model_fields_selection",
     "ir_model_inherit",
     "ir_module_module",
+    "phone_blacklist",
     "res_company_users_rel",
     "res_groups",
     "res_groups_implied_rel",

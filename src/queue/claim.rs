@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
 
 use super::holding::{Held, Holding};
-use crate::db::ids::{ClaimToken, MessageId, PartnerId, RuleId};
+use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RuleId};
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 
@@ -41,6 +41,10 @@ pub struct Claimed {
     pub uncertain_sends: i32,
     /// How often in a row it was put off.
     pub postponed: i32,
+    /// Providers that took it and gave it up afterwards.
+    pub not_through: Vec<ProviderId>,
+    /// It answers somebody who wrote to this provider, and goes through no other.
+    pub reply_through: Option<ProviderId>,
     /// The rule's retries.
     pub retries: Retries,
 }
@@ -122,6 +126,12 @@ fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
         tries: row.get("tries"),
         uncertain_sends: row.get("uncertain_sends"),
         postponed: row.get("postponed"),
+        not_through: row
+            .get::<_, Vec<i64>>("not_through")
+            .into_iter()
+            .map(ProviderId)
+            .collect(),
+        reply_through: row.get::<_, Option<i64>>("reply_through").map(ProviderId),
         retries: Retries {
             max: row.get("max_retries"),
             delay: Duration::from_secs(60 * row.get::<_, i32>("retry_delay").unsigned_abs() as u64),
@@ -163,6 +173,39 @@ pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_po
     Ok(promoted)
 }
 
+/// Gives room to what waits for the rate limit of its rule, as far as there is room. Returns how many.
+///
+/// # Errors
+/// The server's.
+pub async fn admit(client: &deadpool_postgres::Client) -> Result<u64, tokio_postgres::Error> {
+    let orphans = client.prepare_cached(sql::RATE_ORPHANS.sql).await?;
+    client.execute(&orphans, &[]).await?;
+    let statement = client.prepare_cached(sql::ADMIT.sql).await?;
+    let mut admitted = 0;
+    for _ in 0..10 {
+        let now = client.execute(&statement, &[&PROMOTE_BATCH]).await?;
+        admitted += now;
+        if now < PROMOTE_BATCH as u64 {
+            break;
+        }
+    }
+    Ok(admitted)
+}
+
+/// Ends messages that an attempt was refused for, and whose number is on a blacklist. Returns their ids.
+///
+/// # Errors
+/// The server's.
+pub async fn skip_listed(
+    client: &deadpool_postgres::Client,
+    messages: &[(MessageId, ClaimToken)],
+) -> Result<Vec<MessageId>, tokio_postgres::Error> {
+    let ids: Vec<i64> = messages.iter().map(|m| m.0.0).collect();
+    let tokens: Vec<i64> = messages.iter().map(|m| m.1.0).collect();
+    let rows = client.query(sql::SKIP_LISTED.sql, &[&ids, &tokens]).await?;
+    Ok(rows.iter().map(|r| MessageId(r.get(0))).collect())
+}
+
 /// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment.
 ///
 /// # Errors
@@ -170,6 +213,17 @@ pub async fn promote(client: &deadpool_postgres::Client) -> Result<u64, tokio_po
 pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
     while client.execute(sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH]).await? > 0 {}
     Ok(())
+}
+
+/// Lets some of the messages that wait for a provider try again at once. Returns how many.
+///
+/// # Errors
+/// The server's.
+pub async fn retry_some(
+    client: &deadpool_postgres::Client,
+    limit: i64,
+) -> Result<u64, tokio_postgres::Error> {
+    client.execute(sql::RETRY_PROVIDER.sql, &[&limit]).await
 }
 
 /// Lets messages that wait for a provider try again at once. Returns how many.

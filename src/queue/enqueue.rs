@@ -43,20 +43,48 @@ pub struct Terms<'a> {
     pub trigger: Option<TriggerId>,
     /// Higher first.
     pub priority: i32,
-    /// Minutes from now.
+    /// Minutes from now, where the rule is not a batch rule.
     pub delay_minutes: i32,
     /// Which text.
     pub template_key: &'a str,
 }
 
-/// Enqueues in one statement. The answer has one entry a message: its id, or `None` where the same change, rule and number
-/// waits already.
+/// Where messages come from, as far as it changes how they are enqueued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intake<'a> {
+    /// Batch rules: the series whose slots they take, one for each cron run or campaign. Empty: the rolling one of row events.
+    pub series: &'a str,
+    /// The storm guard does not count them: a campaign is meant to be many.
+    pub unguarded: bool,
+}
+
+/// Name of the series of a run: the transaction that fired its events.
+#[must_use]
+pub fn run_series(xact: &str) -> String {
+    format!("run {xact}")
+}
+
+/// Enqueues messages of row events: see [`enqueue_from`].
 ///
 /// # Errors
 /// The server's.
 pub async fn enqueue(
     tx: &Transaction<'_>,
     terms: &Terms<'_>,
+    messages: &[NewMessage],
+) -> Result<Vec<Option<MessageId>>, tokio_postgres::Error> {
+    enqueue_from(tx, terms, Intake::default(), messages).await
+}
+
+/// Enqueues in one statement; the rule's row says about batches, quiet hours, rate limit and storm guard. The answer has one entry a
+/// message: its id, or `None` where the same change, rule and number waits already.
+///
+/// # Errors
+/// The server's.
+pub async fn enqueue_from(
+    tx: &Transaction<'_>,
+    terms: &Terms<'_>,
+    intake: Intake<'_>,
     messages: &[NewMessage],
 ) -> Result<Vec<Option<MessageId>>, tokio_postgres::Error> {
     if messages.is_empty() {
@@ -91,6 +119,8 @@ pub async fn enqueue(
                 &contexts,
                 &times,
                 &perhaps(|m| m.held.as_deref()),
+                &intake.series,
+                &intake.unguarded,
             ],
         )
         .await?;

@@ -44,6 +44,8 @@ pub struct AttemptEnd {
     pub error: Option<String>,
     /// The provider's id of the message.
     pub external_id: Option<String>,
+    /// What else is worth knowing.
+    pub note: Option<String>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -166,6 +168,7 @@ pub async fn finish_attempts(
     let errors: Vec<Option<&str>> = attempts.iter().map(|a| a.end.error.as_deref()).collect();
     let externals: Vec<Option<&str>> = attempts.iter().map(|a| a.end.external_id.as_deref()).collect();
     let durations: Vec<i32> = attempts.iter().map(|a| millis(a.end.duration)).collect();
+    let notes: Vec<Option<&str>> = attempts.iter().map(|a| a.end.note.as_deref()).collect();
     tx.execute(
         sql::ATTEMPT_FINISH.sql,
         &[
@@ -178,6 +181,7 @@ pub async fn finish_attempts(
             &storables(&errors),
             &storables(&externals),
             &durations,
+            &storables(&notes),
         ],
     )
     .await?;

@@ -258,7 +258,7 @@ impl Office {
             .map_err(|_| OfficeError::InVain(patience, query.to_owned()))?
     }
 
-    /// The gateway as Meta, Fonnte and Watzap, in this order, and templates approved at Meta.
+    /// The gateway as Meta, Fonnte and Watzap, in this order and without their pace, and templates approved at Meta.
     async fn set_up_providers(&self, admin: &Client) -> Result<(), OfficeError> {
         let statement = "with p as (insert into sicantik_notify.provider (name, provider_type, sequence, settings) \
                          values ($1, $2, $3, $4) returning id) \
@@ -271,21 +271,21 @@ impl Office {
                 "meta",
                 10_i32,
                 serde_json::json!({"base_url": gateway.meta_url(), "phone_number_id": Gateway::META_PHONE_ID,
-                                   "waba_id": Gateway::META_WABA_ID}),
+                                   "waba_id": Gateway::META_WABA_ID, "messages_per_second": 0, "pair_interval_seconds": 0}),
                 serde_json::json!({"token": Gateway::META_TOKEN}),
             ),
             (
                 "Fonnte",
                 "fonnte",
                 20_i32,
-                serde_json::json!({"base_url": gateway.fonnte_url()}),
+                serde_json::json!({"base_url": gateway.fonnte_url(), "delay_seconds": 0}),
                 serde_json::json!({"token": Gateway::FONNTE_TOKEN}),
             ),
             (
                 "Watzap",
                 "watzap",
                 30_i32,
-                serde_json::json!({"base_url": gateway.watzap_url()}),
+                serde_json::json!({"base_url": gateway.watzap_url(), "delay_seconds": 0}),
                 serde_json::json!({"api_key": Gateway::WATZAP_API_KEY, "number_key": Gateway::WATZAP_NUMBER_KEY}),
             ),
         ];
@@ -304,8 +304,13 @@ impl Office {
             }
             self.gateway.meta().add_template(Template::new(&name, "id", &body));
         }
+        // As after a sync: the next one is due tomorrow, so that none changes what a test has set.
         admin
-            .batch_execute("update sicantik_notify.template set meta_status = 'approved' where template_key like 'izin_%'")
+            .batch_execute(
+                "update sicantik_notify.template set meta_status = 'approved' where template_key like 'izin_%';
+                 insert into sicantik_notify.provider_health (provider_id, templates_synced_at)
+                 select id, clock_timestamp() from sicantik_notify.provider where provider_type = 'meta'",
+            )
             .await?;
         Ok(())
     }

@@ -29,6 +29,14 @@ async fn help_of_every_command() {
         "status --help",
         "explain --help",
         "check --help",
+        "send --help",
+        "provider --help",
+        "provider test --help",
+        "template --help",
+        "template list --help",
+        "template preview --help",
+        "template sync --help",
+        "template lint --help",
         "domain --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();

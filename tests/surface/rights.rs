@@ -16,8 +16,12 @@ const VIEWS: &[&str] = &[
     "v_trigger",
     "v_rule",
     "v_provider",
+    "v_template",
     "v_capture",
     "v_problem",
+    "v_blacklist",
+    "v_receipt",
+    "receipt_furthest",
 ];
 
 /// A person with a login that is a member of this role only.

@@ -38,8 +38,10 @@ fn template(name: &str, status: Option<MetaStatus>, gateways: bool, parameters: 
         language: None,
         status,
         named: false,
+        parameters: None,
         header: None,
         buttons: vec![],
+        unfit: None,
     });
     let body: Vec<_> = parameters.iter().map(|name| format!("{{{{{name}}}}}")).collect();
     Template {
@@ -93,14 +95,17 @@ fn choose_for(
         key: &key(word),
         context: &context,
     };
-    let meta_keys = BTreeMap::from([(key("mapped"), key("izin_elsewhere"))]);
+    let keys = Keys {
+        map: BTreeMap::from([(key("mapped"), key("izin_elsewhere"))]),
+        ..Keys::default()
+    };
     choose(&Facts {
         now: now(),
         recipient,
         message,
         candidates,
         templates,
-        meta_keys: &meta_keys,
+        keys: &keys,
     })
 }
 

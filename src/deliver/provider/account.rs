@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::ProviderKind;
 use crate::db::ids::ProviderId;
+use crate::deliver::pace::Pace;
 
 /// Version of Meta's Graph API unless `api_version` says otherwise. Payloads of v23 to v25 are the same.
 const META_VERSION: &str = "v23.0";
@@ -26,6 +27,8 @@ pub struct Account {
     pub base_url: String,
     /// What the provider needs.
     pub access: Access,
+    /// How fast it may be used.
+    pub pace: Pace,
 }
 
 /// Credentials and settings by provider.
@@ -85,9 +88,9 @@ impl Account {
     ///
     /// | provider | settings | secrets |
     /// |----------|----------|---------|
-    /// | meta     | `phone_number_id`; optional `waba_id`, `api_version`, `base_url` | `token` |
-    /// | fonnte   | optional `base_url` | `token` (of the device) |
-    /// | watzap   | `number_key` (here or as a secret); optional `wait_until_send`, `base_url` | `api_key` |
+    /// | meta     | `phone_number_id`; optional `waba_id`, `api_version`, `base_url`, `messages_per_second`, `pair_interval_seconds` | `token` |
+    /// | fonnte   | optional `base_url`, `delay_seconds` | `token` (of the device) |
+    /// | watzap   | `number_key` (here or as a secret); optional `wait_until_send`, `base_url`, `delay_seconds` | `api_key` |
     pub fn from_settings(
         id: ProviderId,
         name: &str,
@@ -123,6 +126,7 @@ impl Account {
             name: name.to_owned(),
             base_url: from.base_url()?,
             access,
+            pace: from.pace()?,
         })
     }
 
@@ -231,6 +235,29 @@ impl Source<'_> {
             Some((major, minor)) if number(major) && number(minor) => Ok(version),
             _ => Err(self.invalid("api_version", "a version of the Graph API such as v23.0")),
         }
+    }
+
+    /// A number that is not negative.
+    fn number(&self, name: &'static str, default: f64) -> Result<f64, AccountError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(default);
+        };
+        text.parse()
+            .ok()
+            .filter(|number: &f64| (0.0..=86_400.0).contains(number))
+            .ok_or_else(|| self.invalid(name, "a number from 0 to 86400"))
+    }
+
+    fn pace(&self) -> Result<Pace, AccountError> {
+        Ok(match self.kind {
+            ProviderKind::Meta => Pace::of_meta(
+                self.number("messages_per_second", 80.0)?,
+                self.number("pair_interval_seconds", 6.0)?,
+            ),
+            // Fonnte's own advice begins at 5 s; users of Watzap space bulk sends by 30 s and more.
+            ProviderKind::Fonnte => Pace::of_gateway(self.number("delay_seconds", 5.0)?),
+            ProviderKind::Watzap => Pace::of_gateway(self.number("delay_seconds", 30.0)?),
+        })
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, AccountError> {
@@ -403,6 +430,10 @@ mod tests {
                     &[("api_key", "k")],
                 ),
                 "true or false",
+            ),
+            (
+                account(Fonnte, json!({"delay_seconds": -1}), &token),
+                "setting \"delay_seconds\" must be a number from 0",
             ),
             (
                 account(Fonnte, json!({"base_url": "http://api.fonnte.com"}), &token),

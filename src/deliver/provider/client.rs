@@ -24,12 +24,18 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::meta_templates::RemoteTemplate;
 use super::{Access, Account, Answer, Class, Failure, Health, Outgoing, ProbeReport, ProviderKind, Report};
-use super::{fonnte, meta, watzap};
+use super::{fonnte, meta, meta_templates, watzap};
+use crate::deliver::template::sync::SyncError;
 use crate::host::phone::Phone;
 
 /// More than any answer of a provider; what is longer is not read.
 const BODY_LIMIT: usize = 64 * 1024;
+/// More than a hundred templates take.
+const LISTING_LIMIT: usize = 8 * 1024 * 1024;
+/// Pages of a hundred templates; Meta allows 6,000 templates.
+const MOST_PAGES: usize = 100;
 /// What a log line and a table cell can carry.
 const TEXT_LIMIT: usize = 400;
 /// No provider's wish holds a message longer than this.
@@ -177,6 +183,62 @@ impl Client {
         }
     }
 
+    /// All templates of Meta's account, page by page.
+    ///
+    /// # Errors
+    /// Why there is no whole listing.
+    pub async fn templates(&self, account: &Account) -> Result<Vec<RemoteTemplate>, SyncError> {
+        let Access::Meta {
+            token,
+            api_version,
+            waba_id,
+            ..
+        } = &account.access
+        else {
+            return Err(SyncError::NotMeta(account.name.clone()));
+        };
+        let waba_id = waba_id
+            .as_deref()
+            .ok_or_else(|| SyncError::NoBusinessAccount(account.name.clone()))?;
+        let refused = |words: &str| SyncError::Meta(cut(&account.redact(words)));
+        let (mut all, mut after) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let request = meta_templates::list(
+                &self.http,
+                &account.base_url,
+                api_version,
+                waba_id,
+                token,
+                after.as_deref(),
+            );
+            let answered = match exchange_up_to(request, LISTING_LIMIT).await {
+                Exchange::Answered(answered) => answered,
+                Exchange::NotSent(_, _, error) | Exchange::Unanswered(error) => return Err(refused(&error)),
+            };
+            let page = match &answered.body {
+                Body::Json(json) if (200..300).contains(&answered.status) => meta_templates::read(json),
+                Body::Json(json) if json.get("error").is_some() => {
+                    let failure = Failure::from_meta(&json["error"], Some(answered.status));
+                    return Err(refused(&format!("{}: {}", failure.code, failure.message)));
+                }
+                _ => None,
+            };
+            let Some(page) = page else {
+                return Err(refused(&format!(
+                    "HTTP {}, {}",
+                    answered.status,
+                    answered.body.describe()
+                )));
+            };
+            all.extend(page.templates);
+            match page.after {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+        Err(refused("the listing has no end"))
+    }
+
     fn request(&self, account: &Account, outgoing: &Outgoing) -> Result<RequestBuilder, &'static str> {
         let base = &account.base_url;
         match &account.access {
@@ -204,8 +266,12 @@ impl Client {
 }
 
 async fn exchange(request: RequestBuilder) -> Exchange {
+    exchange_up_to(request, BODY_LIMIT).await
+}
+
+async fn exchange_up_to(request: RequestBuilder, limit: usize) -> Exchange {
     match request.send().await {
-        Ok(response) => Exchange::Answered(read(response).await),
+        Ok(response) => Exchange::Answered(read(response, limit).await),
         // Nothing of the request was written: it stands before TLS is up, and a builder error before any connection.
         Err(error) if error.is_builder() => Exchange::NotSent(Class::Account, "bad_request", describe(error)),
         Err(error) if error.is_dns() => Exchange::NotSent(Class::Transient, "dns", describe(error)),
@@ -220,14 +286,14 @@ async fn exchange(request: RequestBuilder) -> Exchange {
     }
 }
 
-async fn read(mut response: Response) -> Answered {
+async fn read(mut response: Response, limit: usize) -> Answered {
     let status = response.status().as_u16();
     let patience = patience(response.headers()).map(|asked| asked.min(PATIENCE_LIMIT));
     let mut bytes = Vec::new();
     let body = loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > BODY_LIMIT => {
-                break Body::Broken(format!("the answer is longer than {BODY_LIMIT} bytes"));
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > limit => {
+                break Body::Broken(format!("the answer is longer than {limit} bytes"));
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break parse(&bytes),

@@ -103,6 +103,7 @@ fn device(json: &Value) -> Health {
     }
     let said = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
     let parts = [
+        said("device", text(json, "device")),
         said("package", text(json, "package")),
         said("quota", quota),
         said("until", text(json, "expired")),

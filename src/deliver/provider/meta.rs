@@ -174,7 +174,17 @@ pub(super) fn read_probe(status: u16, json: &Value) -> Option<Health> {
         .get("quality_rating")
         .and_then(Value::as_str)
         .unwrap_or("unknown");
-    let detail = format!("quality {quality}");
+    let said = |name: &str, pointer: &str| {
+        let value = json.pointer(pointer).and_then(Value::as_str)?;
+        Some(format!("{name} {value}"))
+    };
+    let parts = [
+        said("number", "/display_phone_number"),
+        Some(format!("quality {quality}")),
+        said("status", "/status"),
+        said("throughput", "/throughput/level"),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(
         match json
             .pointer("/health_status/can_send_message")

@@ -27,6 +27,7 @@ pub mod client;
 pub mod failure;
 mod fonnte;
 mod meta;
+pub mod meta_templates;
 mod watzap;
 
 pub use account::{Access, Account, AccountError};
@@ -271,6 +272,18 @@ pub enum Health {
         /// What happened, without secrets.
         error: String,
     },
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy { detail } if detail.is_empty() => f.write_str("well"),
+            Self::Healthy { detail } => write!(f, "well ({detail})"),
+            Self::Limited { detail } => write!(f, "limited: {detail}"),
+            Self::Down(failure) => write!(f, "cannot send ({}): {}", failure.code, failure.message),
+            Self::Unknown { error } => write!(f, "not known: {error}"),
+        }
+    }
 }
 
 impl Health {

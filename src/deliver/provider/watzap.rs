@@ -94,8 +94,10 @@ fn licences(json: &Value, number_key: &str) -> Health {
         .get("expires_on")
         .and_then(Value::as_str)
         .unwrap_or("an unknown date");
+    let number = licence.get("wa_number").and_then(Value::as_str);
+    let number = number.map_or_else(String::new, |number| format!("number {number}, "));
     Health::Healthy {
-        detail: format!("connected, licence until {until}"),
+        detail: format!("{number}connected, licence until {until}"),
     }
 }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::TemplateError;
 use crate::deliver::provider::ProviderKind;
 
+/// Prefix of templates that are Meta's alone.
+const OFFICIAL: &str = "meta_";
 /// Key that asks a citizen to allow messages of Meta. It begins with `meta_`, but it is a gateway template and no Meta
 /// variant of a key `opt_in_request`: only a map entry that names it makes it one.
 const OPT_IN_REQUEST: &str = "meta_opt_in_request";
@@ -68,32 +70,57 @@ impl From<TemplateKey> for String {
     }
 }
 
-/// Keys to look a template up under, in order (SICANTIK guide §6.3).
-///
-/// Meta: `meta_` + key, the map's target, `izin_` + key, the key. Gateways: the key alone. A prefix is not put twice.
-pub fn candidate_keys(
-    kind: ProviderKind,
-    key: &TemplateKey,
-    map: &BTreeMap<TemplateKey, TemplateKey>,
-) -> Vec<TemplateKey> {
-    if kind != ProviderKind::Meta {
-        return vec![key.clone()];
+/// How Meta's template of a key is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Keys at Meta that follow no prefix.
+    pub map: BTreeMap<TemplateKey, TemplateKey>,
+    /// Prefixes that are tried after `meta_` and the map.
+    pub prefixes: Vec<String>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new(BTreeMap::new(), "izin_")
     }
-    let prefixed = |prefix: &str| (!key.as_str().starts_with(prefix)).then(|| key.prefixed(prefix));
-    let official = prefixed("meta_").filter(|key| key.as_str() != OPT_IN_REQUEST);
-    let mut keys = Vec::with_capacity(4);
-    for candidate in [
-        official,
-        map.get(key).cloned(),
-        prefixed("izin_"),
-        Some(key.clone()),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        if !keys.contains(&candidate) {
-            keys.push(candidate);
+}
+
+impl Keys {
+    /// Prefixes with commas; what cannot begin a key is left out.
+    pub fn new(map: BTreeMap<TemplateKey, TemplateKey>, prefixes: &str) -> Self {
+        let prefixes = prefixes.split(',').map(str::trim);
+        Self {
+            map,
+            prefixes: prefixes
+                .filter(|prefix| TemplateKey::new(*prefix).is_ok())
+                .map(str::to_owned)
+                .collect(),
         }
     }
-    keys
+}
+
+/// Keys to look a template up under, in order (SICANTIK guide §6.3).
+///
+/// Meta: `meta_` + key, the map's target, further prefixes (`izin_`) + key, the key. Gateways: the key without `meta_`, the key.
+/// A prefix is not put twice.
+pub fn candidate_keys(kind: ProviderKind, key: &TemplateKey, keys: &Keys) -> Vec<TemplateKey> {
+    let prefixed = |prefix: &str| (!key.as_str().starts_with(prefix)).then(|| key.prefixed(prefix));
+    let mut candidates = Vec::with_capacity(4);
+    let mut add = |candidate: Option<TemplateKey>| {
+        if let Some(candidate) = candidate
+            && !candidates.contains(&candidate)
+        {
+            candidates.push(candidate);
+        }
+    };
+    if kind == ProviderKind::Meta {
+        add(prefixed(OFFICIAL).filter(|key| key.as_str() != OPT_IN_REQUEST));
+        add(keys.map.get(key).cloned());
+        keys.prefixes.iter().for_each(|prefix| add(prefixed(prefix)));
+    } else if key.as_str() != OPT_IN_REQUEST {
+        let plain = key.as_str().strip_prefix(OFFICIAL);
+        add(plain.and_then(|plain| TemplateKey::new(plain).ok()));
+    }
+    add(Some(key.clone()));
+    candidates
 }

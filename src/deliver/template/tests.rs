@@ -20,8 +20,10 @@ fn template(body: &str, parameters: &[&str]) -> Template {
             language: None,
             status: MetaStatus::Approved,
             named: false,
+            parameters: None,
             header: None,
             buttons: vec![],
+            unfit: None,
         }),
         gateways: true,
         marketing: false,
@@ -43,7 +45,10 @@ fn keys_are_words() {
 
 #[test]
 fn candidates_of_a_key() {
-    let map = BTreeMap::from([(key("permit_reminder"), key("izin_peringatan_berlaku"))]);
+    let map = Keys {
+        map: BTreeMap::from([(key("permit_reminder"), key("izin_peringatan_berlaku"))]),
+        ..Keys::default()
+    };
     let names = |kind, word| -> Vec<String> {
         candidate_keys(kind, &key(word), &map)
             .into_iter()
@@ -81,14 +86,29 @@ fn candidates_of_a_key() {
         names(meta, "meta_opt_in_request"),
         ["izin_meta_opt_in_request", "meta_opt_in_request"]
     );
-    let asked = BTreeMap::from([(key("opt_in_request"), key("meta_opt_in_request"))]);
+    let asked = Keys {
+        map: BTreeMap::from([(key("opt_in_request"), key("meta_opt_in_request"))]),
+        ..Keys::default()
+    };
     assert_eq!(
         candidate_keys(meta, &key("opt_in_request"), &asked)[0],
         key("meta_opt_in_request")
     );
     for gateway in [ProviderKind::Fonnte, ProviderKind::Watzap] {
         assert_eq!(names(gateway, "permit_reminder"), ["permit_reminder"]);
+        // The guide's pair: the official name is for Meta, the plain one for gateways.
+        assert_eq!(
+            names(gateway, "meta_selesai_diproses"),
+            ["selesai_diproses", "meta_selesai_diproses"]
+        );
+        assert_eq!(names(gateway, "meta_opt_in_request"), ["meta_opt_in_request"]);
     }
+    let more = Keys::new(BTreeMap::new(), "izin_, dpmptsp_,, b a d");
+    let names: Vec<String> = candidate_keys(meta, &key("x"), &more)
+        .into_iter()
+        .map(String::from)
+        .collect();
+    assert_eq!(names, ["meta_x", "izin_x", "dpmptsp_x", "x"]);
 }
 
 #[test]

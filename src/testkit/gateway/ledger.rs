@@ -30,6 +30,8 @@ pub struct Request {
     pub body: Value,
     /// When it arrived.
     pub at: Instant,
+    /// When its answer was handed to the connection; `None` while unanswered.
+    pub answered_at: Option<Instant>,
     /// The status answered; `None` while unanswered, and for ever after a hang or a cut.
     pub response_status: Option<u16>,
     /// True when at least one message of this request was accepted.
@@ -237,6 +239,7 @@ impl Ledger {
         self.book.send_modify(|book| {
             if let Some(line) = book.requests.get_mut(request) {
                 line.response_status = Some(status);
+                line.answered_at = Some(Instant::now());
             }
         });
     }

@@ -183,6 +183,7 @@ impl Arrival {
             headers,
             body,
             at: Instant::now(),
+            answered_at: None,
             response_status: None,
             accepted: false,
         }

@@ -12,8 +12,12 @@ use sha2::{Digest, Sha256};
 
 use super::{Gateway, GatewayError};
 
-/// The time in all webhooks. Fixed: a receiver may not depend on it for order.
-const TIMESTAMP: u64 = 1_795_300_000;
+/// The time in webhooks unless the test sets another: now, to the second. Events of one second have no order.
+fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
 
 /// Posts as Meta does, signed.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct MetaWebhooks<'g> {
     gateway: &'g Gateway,
     url: String,
     app_secret: String,
+    at: Option<u64>,
 }
 
 /// One thing that Meta tells.
@@ -66,7 +71,20 @@ impl<'g> MetaWebhooks<'g> {
             gateway,
             url: url.to_owned(),
             app_secret: app_secret.to_owned(),
+            at: None,
         }
+    }
+
+    /// From here on everything happened then (Unix seconds).
+    pub fn at(self, seconds: u64) -> Self {
+        Self {
+            at: Some(seconds),
+            ..self
+        }
+    }
+
+    fn time(&self) -> u64 {
+        self.at.unwrap_or_else(now)
     }
 
     /// The `GET` handshake; true when the receiver echoes the challenge with 200.
@@ -118,7 +136,7 @@ impl<'g> MetaWebhooks<'g> {
     /// Several events in one body. Returns the receiver's status; nothing is repeated.
     pub async fn post(&self, events: &[MetaEvent]) -> Result<u16, GatewayError> {
         let changes: Vec<Value> = events.iter().map(|event| self.change(event)).collect();
-        let entry = json!({ "id": Gateway::META_WABA_ID, "time": TIMESTAMP, "changes": changes });
+        let entry = json!({ "id": Gateway::META_WABA_ID, "time": self.time(), "changes": changes });
         self.post_raw(&json!({ "object": "whatsapp_business_account", "entry": [entry] }))
             .await
     }
@@ -163,7 +181,7 @@ impl<'g> MetaWebhooks<'g> {
                 self.gateway.meta().open_window(&from);
                 value["contacts"] = json!([{ "profile": { "name": "Budi" }, "wa_id": from }]);
                 value["messages"] = json!([{ "from": from, "id": self.gateway.meta().fresh_wamid(),
-                    "timestamp": TIMESTAMP.to_string(), "type": "text", "text": { "body": text } }]);
+                    "timestamp": self.time().to_string(), "type": "text", "text": { "body": text } }]);
             }
             MetaEvent::TemplateStatus {
                 name,
@@ -180,7 +198,7 @@ impl<'g> MetaWebhooks<'g> {
 
     /// With what the ledger knows of the message; an id it does not know gets no recipient.
     fn status_line(&self, external_id: &str, status: &str) -> Value {
-        let mut line = json!({ "id": external_id, "status": status, "timestamp": TIMESTAMP.to_string() });
+        let mut line = json!({ "id": external_id, "status": status, "timestamp": self.time().to_string() });
         self.gateway.ledger().read(|book| {
             let known = book
                 .accepted
@@ -232,7 +250,7 @@ impl FonnteWebhooks {
             &self.url,
             &json!({ "device": Gateway::FONNTE_NUMBER, "sender": super::numbers::digits(sender), "name": "Budi",
                 "message": message, "text": "", "member": "", "location": "", "pollname": "", "choices": "",
-                "timestamp": TIMESTAMP, "inboxid": 77, "url": "", "filename": "", "extension": "" }),
+                "timestamp": now(), "inboxid": 77, "url": "", "filename": "", "extension": "" }),
         )
         .await
     }
@@ -242,7 +260,7 @@ impl FonnteWebhooks {
         let status = if connected { "connect" } else { "disconnect" };
         post_json(
             &self.url,
-            &json!({ "device": Gateway::FONNTE_NUMBER, "status": status, "timestamp": TIMESTAMP, "reason": "" }),
+            &json!({ "device": Gateway::FONNTE_NUMBER, "status": status, "timestamp": now(), "reason": "" }),
         )
         .await
     }
@@ -264,7 +282,7 @@ impl WatzapWebhooks {
         post_json(
             &self.url,
             &json!({ "type": "incoming_chat", "data": { "chat_id": chat_id, "message_id": "3EB0B2", "name": "Budi",
-                "profile_picture": "", "timestamp": TIMESTAMP, "message_body": message, "message_ack": "PENDING",
+                "profile_picture": "", "timestamp": now(), "message_body": message, "message_ack": "PENDING",
                 "has_media": false, "media_mime": "", "media_name": "",
                 "location_attached": { "lat": null, "lng": null }, "is_forwading": false, "is_from_me": false } }),
         )

@@ -33,6 +33,13 @@ pub(super) fn adjust_for_meta(code: &str, after: &mut Consequences) {
             after.circuit = Circuit::Opens(4 * HOUR);
             after.alert = true;
         }
+        // Limits of an hour and of management calls: seconds do not help.
+        "4" | "80007" | "80008" => {
+            after.retry_same = RetrySame::After {
+                pause: MINUTE,
+                times: None,
+            }
+        }
         "130472" => after.retry_same = RetrySame::No,
         // These say something about our settings, not about the number.
         "131021" | "131030" => {

@@ -1,4 +1,5 @@
-//! Partitions are made ahead of time, and old history is dropped, by whoever runs: nobody runs `migrate` every month.
+//! Partitions are made ahead of time, and dropped when retention says so, by whoever runs: nobody runs `migrate` every month.
+//! Safe to run in several instances at once, and to fail: what a lock stood in the way of is done the next time.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,17 @@ const WORK: &[(&str, &str)] = &[
     ),
     (
         "Dropped",
+        "select sicantik_notify.retire_partitions(sicantik_notify.clock())",
+    ),
+    (
+        "Dropped",
         "select sicantik_notify.drop_event_history(sicantik_notify.clock())",
     ),
 ];
 
 /// When they were looked after; the first time is at once.
 #[derive(Debug, Default)]
-pub(super) struct Partitions {
+pub struct Partitions {
     due: Option<Instant>,
 }
 
@@ -30,7 +35,7 @@ impl Partitions {
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) async fn look_after(
+    pub async fn look_after(
         &mut self,
         client: &deadpool_postgres::Client,
     ) -> Result<(), tokio_postgres::Error> {

@@ -1,0 +1,53 @@
+-- Finds the attempts that waiting receipts belong to, moves those receipts to receipt, and returns what was not known before.
+-- Our own words in the receipt decide; without them the provider's id of the message, which is known from its answer on. An id that
+-- contradicts the recorded answer is not ours: two installations may share an account.
+-- A failure waits until its message is settled, since it may have to go out again. What finds nothing is looked for again, each
+-- time later, up to once an hour.
+-- Index: receipt_inbox_next_try_at_idx, attempt_pkey, attempt_external_id_idx. SKIP LOCKED: several instances may do this.
+-- $1 how many
+with due as materialized (
+    select i.id, i.provider_id, coalesce(al.external_id, i.external_id) as external_id, i.state, i.at, i.received_at, i.tries,
+           i.message_id, i.attempt_id, i.class, i.code, i.error, i.consequence, i.pause_seconds
+    from sicantik_notify.receipt_inbox i
+    left join sicantik_notify.receipt_alias al on al.provider_id = i.provider_id and al.alias = i.external_id
+    where i.next_try_at <= (select sicantik_notify.clock())
+    order by i.next_try_at, i.id
+    limit $1::bigint
+    for update of i skip locked
+), known as materialized (
+    select d.id, a.id as attempt_id, a.message_id, a.provider_type, d.provider_id, d.external_id, d.state, d.at, d.received_at, d.class,
+           d.code, d.error, d.consequence, d.pause_seconds
+    from due d
+    cross join lateral (
+        select a.id, a.message_id, a.provider_type, a.outcome
+        from sicantik_notify.attempt a
+        where a.id = d.attempt_id and a.message_id = d.message_id and a.provider_id = d.provider_id
+          and (a.external_id is null or a.external_id = d.external_id)
+        union all
+        select a.id, a.message_id, a.provider_type, a.outcome
+        from sicantik_notify.attempt a
+        where d.attempt_id is null and a.external_id = d.external_id and a.provider_id = d.provider_id
+        limit 1
+    ) a
+    where d.state <> 'failed'
+       or (a.outcome is not null
+           and not exists (select from sicantik_notify.queue q where q.id = a.message_id and q.state = 'processing'))
+), fresh as (
+    insert into sicantik_notify.receipt (attempt_id, state, message_id, provider_id, provider_type, external_id, at, received_at, class,
+                                         code, error, consequence, pause_seconds)
+    select k.attempt_id, k.state, k.message_id, k.provider_id, k.provider_type, k.external_id, k.at, k.received_at, k.class, k.code, k.error,
+           k.consequence, k.pause_seconds
+    from known k
+    on conflict do nothing
+    returning attempt_id, state, message_id, provider_id, provider_type, at, class, code, error
+), gone as (
+    delete from sicantik_notify.receipt_inbox i where i.id = any (array(select k.id from known k))
+), again as (
+    update sicantik_notify.receipt_inbox i
+    set tries = i.tries + 1,
+        next_try_at = sicantik_notify.clock() + make_interval(secs => least(3600, 0.25 * 2 ^ least(i.tries, 14)))
+    where i.id = any (array(select d.id from due d)) and not i.id = any (array(select k.id from known k))
+)
+select f.attempt_id, f.state, f.message_id, f.provider_id, f.provider_type, f.at, f.class, f.code, f.error,
+       f.at > sicantik_notify.clock() - interval '1 hour' as recent
+from fresh f

@@ -1,0 +1,257 @@
+//! `template list | preview | sync | lint`
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::{Done, Outcome, endpoint, table};
+use crate::config::Config;
+use crate::deliver::directory::Directory;
+use crate::deliver::dispatcher::{Choice, Route};
+use crate::deliver::provider::{Client, Content, Header, ProviderKind, Timeouts};
+use crate::deliver::template::{Template, TemplateKey, lint, placeholders, sync};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the templates, and whether each kind of provider can send them
+    List,
+    /// Show what each kind of provider would send for a key
+    Preview {
+        /// The key that rules name
+        key: String,
+        /// Values as a JSON object [default: each name stands for its value]
+        #[arg(long, value_name = "JSON", value_parser = context)]
+        context: Option<Values>,
+        /// Print one JSON object, for scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the templates of Meta: status, category, parameters
+    ///
+    /// Compares them with ours and stores what Meta says. The daemon does the same once a day. Exit code 3 if a template that
+    /// Meta has does not fit ours.
+    Sync,
+    /// Look for faults in templates, and for rules without one
+    ///
+    /// Exit code 3 if there is one.
+    Lint,
+}
+
+/// A JSON object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values(pub(super) Map<String, Value>);
+
+pub(super) fn context(text: &str) -> Result<Values, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(Values(map)),
+        Ok(_) => Err("it must be an object such as {\"partner_name\": \"Budi\"}".to_owned()),
+        Err(error) => Err(format!("it is no JSON: {error}")),
+    }
+}
+
+pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
+    let client = endpoint(config)?.pool(1)?.get().await?;
+    crate::db::migrate::check_version(&client).await?;
+    match args.action {
+        Action::List => list(&client).await,
+        Action::Preview { key, context, json } => preview(&client, &key, context, json).await,
+        Action::Sync => sync_all(config, &client).await,
+        Action::Lint => {
+            let findings = lint(&**client).await?;
+            for f in &findings {
+                println!("{}: {}\n    remedy: {}", f.about, f.summary, f.remedy);
+            }
+            if findings.is_empty() {
+                println!("The templates are in order.");
+                return Ok(Done::Well);
+            }
+            Ok(Done::NeedsAttention)
+        }
+    }
+}
+
+async fn list(client: &tokio_postgres::Client) -> Outcome {
+    let rows: Vec<Vec<String>> = client
+        .query(
+            "select template_key, language, meta_name, meta, fonnte, \
+                    coalesce(to_char(meta_synced_at, 'YYYY-MM-DD HH24:MI'), 'never') \
+             from sicantik_notify.v_template order by template_key",
+            &[],
+        )
+        .await?
+        .iter()
+        .map(|r| (0..6).map(|column| r.get(column)).collect())
+        .collect();
+    table::print(
+        &["key", "language", "name at Meta", "Meta", "gateways", "last sync"],
+        &rows,
+    );
+    Ok(Done::Well)
+}
+
+async fn preview(
+    client: &deadpool_postgres::Client,
+    key: &str,
+    context: Option<Values>,
+    as_json: bool,
+) -> Outcome {
+    let key = TemplateKey::new(key)?;
+    let mut directory = Directory::default();
+    directory.refresh(client).await?;
+    let context = context.map_or_else(|| samples(directory.templates().values()), |values| values.0);
+    let choice = directory.preview_all(&key, &context);
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&choice_as_json(&choice))?);
+    } else {
+        print_choice(&choice);
+    }
+    Ok(match choice.routes.is_empty() {
+        true => Done::NeedsAttention,
+        false => Done::Well,
+    })
+}
+
+/// Each parameter stands for its value.
+fn samples<'t>(templates: impl Iterator<Item = &'t Template>) -> Map<String, Value> {
+    let mut samples = Map::new();
+    for template in templates {
+        let names = placeholders(template).into_iter();
+        for name in names.chain(template.meta_names().iter().cloned()) {
+            samples.insert(name.clone(), json!(format!("[{name}]")));
+        }
+    }
+    samples
+}
+
+/// The ways in which a message could go, and why others cannot.
+pub(super) fn print_choice(choice: &Choice) {
+    for route in &choice.routes {
+        println!("{}, template {}:", route.kind, route.template_key_used);
+        for line in lines(route) {
+            println!("    {line}");
+        }
+        if !route.changed.is_empty() {
+            println!("    made fit for Meta: {}", route.changed.join(", "));
+        }
+    }
+    for skipped in &choice.skipped {
+        println!("{}: not used: {}", skipped.kind, skipped.reason);
+    }
+}
+
+fn lines(route: &Route) -> Vec<String> {
+    match &route.content {
+        Content::Text(text) => text.lines().map(str::to_owned).collect(),
+        Content::MetaTemplate {
+            name,
+            language,
+            parameters,
+            header,
+            buttons,
+            named,
+        } => {
+            let mut lines = vec![format!("{name} in {language}")];
+            lines.extend(header.iter().map(|header| match header {
+                Header::Text { value, .. } => format!("header: {value}"),
+                Header::Image { link } => format!("header: image {link}"),
+                Header::Document { link, filename } => {
+                    format!(
+                        "header: document {link} {}",
+                        filename.as_deref().unwrap_or_default()
+                    )
+                }
+            }));
+            for (place, (name, value)) in parameters.iter().enumerate() {
+                lines.push(match named {
+                    true => format!("{name} = {value}"),
+                    false => format!("{{{{{}}}}} {name} = {value}", place + 1),
+                });
+            }
+            lines.extend(buttons.iter().map(|b| format!("button {}: {}", b.index, b.value)));
+            lines
+        }
+    }
+}
+
+fn choice_as_json(choice: &Choice) -> Value {
+    let routes: Vec<Value> = choice
+        .routes
+        .iter()
+        .map(|route| {
+            json!({"provider_type": route.kind.as_str(), "template_key": route.template_key_used,
+                   "text": lines(route).join("\n"), "changed": route.changed})
+        })
+        .collect();
+    let skipped: Vec<Value> = choice
+        .skipped
+        .iter()
+        .map(|skipped| json!({"provider_type": skipped.kind.as_str(), "reason": skipped.reason.to_string()}))
+        .collect();
+    json!({"routes": routes, "skipped": skipped})
+}
+
+async fn sync_all(config: &Config, client: &deadpool_postgres::Client) -> Outcome {
+    let mut directory = Directory::default();
+    directory.refresh(client).await?;
+    let http = Client::new(Timeouts {
+        connect: Duration::from_secs(config.deliver.connect_timeout_seconds),
+        total: Duration::from_secs(config.deliver.request_timeout_seconds),
+    })?;
+    let mut accounts = directory
+        .accounts()
+        .iter()
+        .filter(|p| p.kind == ProviderKind::Meta && p.active)
+        .peekable();
+    if accounts.peek().is_none() {
+        return Err("no account of Meta is active: only Meta keeps templates".into());
+    }
+    let mut misfits = 0;
+    for listed in accounts {
+        let account = listed
+            .account
+            .as_ref()
+            .map_err(|e| format!("{}: {e}", listed.name))?;
+        let report = sync::run(client, &http, account).await?;
+        let rows: Vec<Vec<String>> = report
+            .ours
+            .iter()
+            .filter(|judged| judged.named.is_some() || judged.unfit.is_some())
+            .map(|judged| {
+                let places = judged.placeholders.as_ref().map_or(0, Vec::len).to_string();
+                let quality = judged.quality.clone().unwrap_or_default();
+                vec![
+                    judged.key.clone(),
+                    format!("{}/{}", judged.name, judged.language),
+                    judged.status.to_string(),
+                    quality,
+                    places,
+                    judged.unfit.clone().unwrap_or_default(),
+                ]
+            })
+            .collect();
+        table::print(
+            &["key", "at Meta", "status", "quality", "values", "does not fit"],
+            &rows,
+        );
+        println!(
+            "{}: {} templates at Meta, {} of our {} can be sent through it.",
+            listed.name,
+            report.at_meta,
+            report.usable(),
+            report.ours.len()
+        );
+        misfits += report.ours.iter().filter(|judged| judged.unfit.is_some()).count();
+    }
+    Ok(if misfits == 0 {
+        Done::Well
+    } else {
+        Done::NeedsAttention
+    })
+}
