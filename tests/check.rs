@@ -268,7 +268,7 @@ async fn doubts_are_warnings_and_warnings_fail_only_where_asked() {
     .await;
     assert_eq!(
         codes(&desk, "template", "permit_ready").await,
-        ["error template_values"]
+        ["error template_values", "warning template_lint"]
     );
     let (code, text) = check(&desk, &[]).await;
     assert_eq!(code, 1, "{text}");

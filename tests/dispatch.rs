@@ -309,8 +309,11 @@ async fn a_provider_that_keeps_failing_is_paused_and_nothing_burns() {
     assert_eq!(sends, 5);
     script.clear();
     // The pause ends by itself; an operator does not wait for it.
-    desk.until("select open_until < clock_timestamp() from sicantik_notify.provider_health")
-        .await;
+    desk.until(
+        "select h.open_until < clock_timestamp() from sicantik_notify.provider_health h
+         join sicantik_notify.provider p on p.id = h.provider_id where p.name = 'Fonnte'",
+    )
+    .await;
     desk.sql("update sicantik_notify.provider set sequence = sequence")
         .await;
     desk.sql("update sicantik_notify.queue set scheduled_at = clock_timestamp() where tries > 0")
