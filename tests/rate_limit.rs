@@ -58,6 +58,7 @@ async fn enqueue(client: &Client, rule: &str, first: i64, count: i64, priority: 
                 &priority,
                 &0_i32,
                 &"permit_ready",
+                &vec![None::<i64>; numbers.len()],
                 &numbers,
                 &xacts,
                 &texts("sicantik.permit"),
@@ -67,6 +68,7 @@ async fn enqueue(client: &Client, rule: &str, first: i64, count: i64, priority: 
                 &phones,
                 &contexts,
                 &times,
+                &vec![None::<&str>; numbers.len()],
                 &"",
                 &false,
             ],
@@ -93,7 +95,16 @@ async fn begin(client: &Client, instance: i64, claims: &[(i64, i64)], provider: 
     client
         .query(
             sql::ATTEMPT_BEGIN.sql,
-            &[&instance, &ids, &tokens, &providers, &kinds, &keys],
+            &[
+                &instance,
+                &ids,
+                &tokens,
+                &providers,
+                &kinds,
+                &keys,
+                &vec![None::<&str>; ids.len()],
+                &vec![0_f64; ids.len()],
+            ],
         )
         .await
         .unwrap()

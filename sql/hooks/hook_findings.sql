@@ -150,7 +150,7 @@ begin
         where f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
         if not found then
             finding := format('there is no hook on public.%I: its changes are not captured', plan.table_name);
-            remedy := install || '; see backfill for changes since the hook was lost';
+            remedy := install || '; changes since the hook was lost may have been missed';
             return next;
             continue;
         end if;

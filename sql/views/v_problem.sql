@@ -6,10 +6,16 @@ union all
 select f.severity, f.since, 'hooks of ' || coalesce(f.table_name, f.model), f.finding, f.remedy
 from sicantik_notify.hook_findings() f
 union all
-select 'alarm', s.set_aside_at, 'event of ' || s.model || ',' || s.record_id,
-       'could not be evaluated: ' || s.error, 'mend the rule: what was set aside is tried again with every change of configuration'
+-- One row a rule, however many changes it failed for; an alarm where no further try comes by itself.
+select case when bool_or(s.next_try_at is null) then 'alarm' else 'warning' end, min(s.set_aside_at),
+       coalesce('rule ' || r.code, 'trigger ' || t.code, 'changes of ' || s.model),
+       format('could not be evaluated for %s changes, such as %s,%s: %s', count(*), max(s.model),
+              (array_agg(s.record_id order by s.set_aside_at desc))[1], (array_agg(s.error order by s.set_aside_at desc))[1]),
+       'mend the rule: what was set aside is tried again with every change of configuration; explain --record tells the whole story'
 from sicantik_notify.event_set_aside s
-where s.next_try_at is null
+left join sicantik_notify.rule r on r.id = s.target_rule
+left join sicantik_notify.trigger t on t.id = s.target_trigger
+group by 3
 union all
 select 'warning', q.created_at, 'message ' || q.id, 'held: ' || coalesce(q.last_error, ''), 'release or cancel it'
 from sicantik_notify.queue q
@@ -59,7 +65,9 @@ select 'warning', null, 'host cron ' || s.cron_id, 'Odoo''s scheduled action "' 
        'if this daemon is to send them, its owner switches it off: update public.ir_cron set active = false where id = ' || s.cron_id
 from sicantik_notify.host_senders() s
 where exists (
-    select from sicantik_notify.rule r join sicantik_notify.trigger t on t.code = r.trigger where r.active and t.active
+    select from sicantik_notify.rule r
+    join sicantik_notify.trigger t on t.code = r.trigger
+    where r.active and t.active and t.code <> 'system_inbound' -- answering STOP takes nothing over from the host
 )
 union all
 select 'alarm', null, 'partitions', 'rows fell into the DEFAULT partition of attempt, log, decision or event_history',

@@ -133,6 +133,7 @@ type Outcome = Result<Done, Box<dyn Error + Send + Sync>>;
 
 /// Parses the command line, runs, and says what went wrong, once.
 pub fn main() -> ExitCode {
+    quiet_on_a_closed_pipe();
     let cli = Cli::parse();
     crate::observe::log::init();
     // One TLS provider for the whole process, before anything speaks TLS.
@@ -157,6 +158,19 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     };
     eprintln!("sicantik-notifyd: {text}");
     ExitCode::FAILURE
+}
+
+/// A reader that went away (`| head`, a pager that was left) is no failure to tell about: end as programs do there, with the
+/// code of SIGPIPE.
+fn quiet_on_a_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") {
+            std::process::exit(128 + 13);
+        }
+        usual(panic);
+    }));
 }
 
 async fn execute(cli: Cli) -> Outcome {

@@ -252,3 +252,27 @@ async fn arm_asks_for_the_name_and_says_what_it_did() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("neutralised"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_away_is_no_panic() {
+    let office = sicantik_notifyd::testkit::office::Office::open(
+        std::path::Path::new(env!("CARGO_BIN_EXE_sicantik-notifyd")),
+        &sicantik_notifyd::testkit::office::Plan::default(),
+    )
+    .await
+    .unwrap();
+    let mut child = office
+        .command(&["check", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(
+        (done.status.code(), said.contains("panicked")),
+        (Some(141), false),
+        "{said}"
+    );
+}

@@ -256,7 +256,7 @@ async fn capture(
             written.replace('T', " "),
             late.join(", ")
         );
-        let remedy = "a trigger holds for writes that begin after it was published; write the record again, or fire the trigger for it";
+        let remedy = "a trigger holds for writes that begin after it was published; write the record again";
         add(causes, Cause::new(Why::BeforePublication, text, remedy));
     }
     Ok(())

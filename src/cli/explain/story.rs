@@ -431,7 +431,7 @@ impl Teller<'_> {
                     let text = format!(
                         "the trigger {code} looks for this change now, but did not when it was evaluated ({since})"
                     );
-                    let remedy = "a trigger holds for writes after it was published; write the record again, or fire the trigger for it";
+                    let remedy = "a trigger holds for writes after it was published; write the record again";
                     add(
                         &mut story.causes,
                         Cause::new(Why::BeforePublication, text, remedy),

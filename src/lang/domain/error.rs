@@ -117,16 +117,38 @@ pub(super) fn pointed(head: &str, hint: Option<&str>, span: Span, source: &str) 
         .chars()
         .map(|c| if c == '\t' { '\t' } else { ' ' })
         .collect();
-    let carets = "^".repeat(source[start..end.min(line_end).max(start)].chars().count().max(1));
+    let marked = source[start..end.min(line_end).max(start)].chars().count().max(1);
     let margin = " ".repeat(number.to_string().len());
-    let mut text = format!(
-        "{head}\n{number} | {}\n{margin} | {blank}{carets}",
-        &source[line_start..line_end]
-    );
+    // Of a very long line, what stands around the place.
+    let line = &source[line_start..line_end];
+    let (line, blank, marked) = match line.chars().count() {
+        length if length <= WIDEST => (line.to_owned(), blank, marked),
+        _ => excerpt(line, blank.chars().count(), marked),
+    };
+    let carets = "^".repeat(marked);
+    let mut text = format!("{head}\n{number} | {line}\n{margin} | {blank}{carets}");
     if let Some(hint) = hint {
         text.push_str(&format!("\n{margin} = {hint}"));
     }
     text
+}
+
+/// Most characters of a line that are shown.
+const WIDEST: usize = 160;
+
+/// Some characters around the marked ones, what stands under them, and how many are marked.
+fn excerpt(line: &str, before: usize, marked: usize) -> (String, String, usize) {
+    let skipped = before.saturating_sub(WIDEST / 4);
+    let lead = if skipped > 0 { "… " } else { "" };
+    let shown: String = line.chars().skip(skipped).take(WIDEST).collect();
+    let rest = line.chars().count() > skipped + WIDEST;
+    let blank = " ".repeat(before - skipped + lead.chars().count());
+    let text = format!("{lead}{shown}{}", if rest { " …" } else { "" });
+    (
+        text,
+        blank,
+        marked.min((skipped + WIDEST).saturating_sub(before).max(1)),
+    )
 }
 
 /// The last character boundary at or before `at`.
@@ -157,6 +179,22 @@ mod tests {
             "name error: `true` is unknown\n2 |  ('é','=',true)]\n  |           ^^^^\n  = write `True`"
         );
         assert_eq!(error.to_string(), "`true` is unknown; write `True`");
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_place() {
+        let text = format!("{}true{}", "x".repeat(500), "y".repeat(500));
+        let error = DomainError::new(ErrorKind::Name, (500..504).into(), "unknown");
+        let shown = error.diagnostic(&text);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(
+            lines[1].starts_with("1 | … x") && lines[1].ends_with("y …") && lines[1].chars().count() < 180
+        );
+        let at = lines[2].find('^').unwrap();
+        let under: String = lines[1].chars().skip(at).take(4).collect();
+        assert_eq!(under, "true", "{shown}");
+        let all = DomainError::new(ErrorKind::Limit, (0..1004).into(), "long").diagnostic(&text);
+        assert!(all.lines().all(|l| l.chars().count() < 180), "{all}");
     }
 
     #[test]
