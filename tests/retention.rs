@@ -207,9 +207,12 @@ async fn the_running_daemon_keeps_the_months_and_waits_for_no_lock() {
         "select exists (select from sicantik_notify.log where id = {id})"
     ))
     .await;
-    while !daemon.log().contains("Partitions could not be kept") {
-        tokio::task::yield_now().await;
-    }
+    let said = async {
+        while !daemon.log().contains("Partitions were not looked after") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(desk::PATIENCE, said).await.unwrap();
     reader.batch_execute("commit").await.unwrap();
     daemon.signal("TERM").await.unwrap();
     daemon.wait().await.unwrap();

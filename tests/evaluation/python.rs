@@ -100,6 +100,13 @@ async fn a_condition_that_fails_for_one_record_stops_only_that_record() {
             && decided[2].contains("1 | len(record.partner_id.name)"),
         "{decided:?}"
     );
+    let problem =
+        "select summary from sicantik_notify.v_problem where about = 'rule py' and severity = 'warning'";
+    let problems = bench.texts(problem).await;
+    assert!(
+        problems[0].contains("for 1 changes, such as sicantik.permit,10"),
+        "{problems:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
