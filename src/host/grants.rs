@@ -1,4 +1,4 @@
-//! Rights on host tables: SELECT only, each table by name, passed on by the role that installs (RULINGS: the runtime
+//! Rights on host tables: SELECT only, each table by name, passed on by the role that installs (the runtime
 //! reads what active configuration reads; tables with secrets are read through the owner's functions only).
 
 use std::collections::{BTreeMap, BTreeSet};
