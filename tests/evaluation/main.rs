@@ -12,3 +12,4 @@ mod python;
 mod recipients;
 mod repetition;
 mod statements;
+mod terms;

@@ -357,6 +357,29 @@ async fn a_failure_for_good_too_late_or_of_a_retry_sends_nothing() {
     );
     bench.receipts_taken().await;
     assert_eq!(bench.furthest(gone).await.as_deref(), Some("failed"));
+    // What was accepted and given up is failed for whoever looks, with the reason, though its log row stays as it was written.
+    for view in ["v_log", "v_queue"] {
+        assert_eq!(
+            bench
+                .desk
+                .text(&format!(
+                    "select state || ': ' || error from sicantik_notify.{view} where id = {gone}"
+                ))
+                .await
+                .as_deref(),
+            Some("failed: Message Undeliverable.")
+        );
+    }
+    assert_eq!(
+        bench
+            .desk
+            .text(&format!(
+                "select code || ' ' || receipt_state || ' ' || (receipt_at is not null) from sicantik_notify.v_log where id = {gone}"
+            ))
+            .await
+            .as_deref(),
+        Some("131026 failed true")
+    );
     // Not timely.
     bench
         .desk
@@ -400,6 +423,40 @@ async fn a_failure_for_good_too_late_or_of_a_retry_sends_nothing() {
     bench.desk.drained().await;
     assert_eq!(bench.desk.office.gateway.accepted_to("+6281200008021").len(), 2);
     assert_eq!(bench.desk.office.gateway.count(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_repeats_what_was_accepted_and_given_up_but_nothing_that_arrived() {
+    let bench = bench().await;
+    let meta = bench.meta();
+    let (id, external) = bench.sent_through_meta(NUMBER).await;
+    let retry = format!("select sicantik_notify.queue_retry({id})");
+    let refused = bench.desk.admin.batch_execute(&retry).await.unwrap_err();
+    assert!(
+        sicantik_notifyd::db::describe(&refused).contains("is sent and cannot be retried"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        meta.send_failed(&external, 131026, "Message Undeliverable.")
+            .await
+            .unwrap(),
+        200
+    );
+    bench.receipts_taken().await;
+    bench.desk.only("Fonnte").await;
+    bench.desk.sql(&retry).await;
+    bench
+        .desk
+        .until(&format!(
+            "select exists (select from sicantik_notify.v_log where retry_of = {id} and state = 'sent' and provider_type = 'fonnte')"
+        ))
+        .await;
+    // Once.
+    let again = bench.desk.admin.batch_execute(&retry).await.unwrap_err();
+    assert!(
+        sicantik_notifyd::db::describe(&again).contains("was repeated already"),
+        "{again:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
