@@ -440,10 +440,7 @@ async fn reasons_that_the_guide_does_not_know() {
         "record_missing"
     ));
     assert!(code(&causes(&desk, "sicantik.nothing,1").await, "model_unknown"));
-    assert!(code(
-        &causes(&desk, "sicantik.permit.type,1").await,
-        "model_not_watched"
-    ));
+    assert!(code(&causes(&desk, "res.partner,10").await, "model_not_watched"));
     assert_eq!(explain(&desk, &["--record", "sicantik.nothing,1"]).await.0, 3);
     // The hook was switched off, and something was missed.
     desk.sql("alter table public.sicantik_permit disable trigger sicantik_notify_update")

@@ -158,6 +158,8 @@ pub(super) async fn record(
         .triggers
         .iter()
         .filter(|t| text(&t.facts, "model") == Some(model))
+        // It answers those who wrote STOP, and has nothing to do with records.
+        .filter(|t| text(&t.facts, "code") != Some("system_inbound"))
         .collect();
     if triggers.is_empty() {
         let cause = Cause::new(
