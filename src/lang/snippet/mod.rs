@@ -58,7 +58,6 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Snippet {
     program: Program,
-    form: Form,
     /// Cloned for each run; its clones may go to other threads, it itself may not be shared.
     run: Arc<Mutex<MontyRun>>,
     code: String,
@@ -122,7 +121,6 @@ impl Snippet {
         };
         Ok(Self {
             program,
-            form,
             run: Arc::new(Mutex::new(run)),
             code,
             offset,
@@ -349,14 +347,6 @@ fn is_for_host(progress: &RunProgress) -> bool {
             call.object_id.is_some() || HOST.contains(&call.function_name.as_str())
         }
         _ => false,
-    }
-}
-
-/// Which form a snippet has decides what its value means.
-impl Snippet {
-    /// Expression or statements.
-    pub fn form(&self) -> Form {
-        self.form
     }
 }
 
