@@ -6,8 +6,9 @@ with gone as (
     returning e.*
 ), kept as (
     insert into sicantik_notify.event_history (id, record_id, xact, occurred_at, op, tries, target_trigger, target_rule, model, changed,
-                                               old, new)
-    select g.id, g.record_id, g.xact, g.occurred_at, g.op, g.tries, g.target_trigger, g.target_rule, g.model, g.changed, g.old, g.new
+                                               old, new, kwargs)
+    select g.id, g.record_id, g.xact, g.occurred_at, g.op, g.tries, g.target_trigger, g.target_rule, g.model, g.changed, g.old, g.new,
+           g.kwargs
     from gone g
 )
 select count(*) from gone

@@ -15,7 +15,7 @@ with wanted as (
     limit $3::bigint
 )
 select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new,
-       e.tries, e.target_trigger, e.target_rule
+       e.tries, e.target_trigger, e.target_rule, e.kwargs
 from wanted w
 join sicantik_notify.event e on e.record_id = w.record_id and e.model = w.model
 order by e.id

@@ -15,10 +15,12 @@ with due as (
     )
     returning s.*
 )
-insert into sicantik_notify.event (model, record_id, xact, occurred_at, op, changed, old, new, tries, target_trigger, target_rule)
+insert into sicantik_notify.event (model, record_id, xact, occurred_at, op, changed, old, new, tries, target_trigger, target_rule,
+                                   kwargs)
 select v.model, v.record_id, v.xact, v.occurred_at, v.op::"char", v.changed, v.old, v.new, due.tries, due.target_trigger,
-       due.target_rule
+       due.target_rule, v.kwargs
 from due
 cross join lateral jsonb_to_recordset(due.events) as v (
-    id bigint, model text, record_id bigint, xact xid8, occurred_at timestamptz, op text, changed text[], old jsonb, new jsonb)
+    id bigint, model text, record_id bigint, xact xid8, occurred_at timestamptz, op text, changed text[], old jsonb, new jsonb,
+    kwargs jsonb)
 order by v.id

@@ -3,12 +3,12 @@
 select x.*
 from (
     select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new, e.tries,
-           e.target_trigger, e.target_rule, null::timestamptz as evaluated_at
+           e.target_trigger, e.target_rule, e.kwargs, null::timestamptz as evaluated_at
     from sicantik_notify.event e
     where e.model = $1::text and e.record_id = $2::bigint
     union all
     select h.id, h.model, h.record_id, h.xact::text, h.occurred_at, h.op::text, h.changed, h.old, h.new, h.tries,
-           h.target_trigger, h.target_rule, h.evaluated_at
+           h.target_trigger, h.target_rule, h.kwargs, h.evaluated_at
     from sicantik_notify.event_history h
     where h.model = $1::text and h.record_id = $2::bigint
 ) x

@@ -49,6 +49,8 @@ pub struct Change {
     pub target_trigger: Option<TriggerId>,
     /// Only this rule is meant.
     pub target_rule: Option<RuleId>,
+    /// Fired: what rules' code is given beside what evaluation knows.
+    pub kwargs: Map<String, Value>,
     /// The statements; never empty.
     pub steps: Vec<Step>,
 }
@@ -94,6 +96,7 @@ pub fn coalesce(rows: &[Row]) -> Vec<Change> {
             Some(&at) => {
                 let change: &mut Change = &mut changes[at];
                 change.steps.push(step);
+                change.kwargs.append(&mut object(row, "kwargs"));
             }
             None => {
                 index.insert(key, changes.len());
@@ -105,6 +108,7 @@ pub fn coalesce(rows: &[Row]) -> Vec<Change> {
                     tries: row.get("tries"),
                     target_trigger: target_trigger.map(TriggerId),
                     target_rule: target_rule.map(RuleId),
+                    kwargs: object(row, "kwargs"),
                     steps: vec![step],
                 });
             }
@@ -113,11 +117,14 @@ pub fn coalesce(rows: &[Row]) -> Vec<Change> {
     changes
 }
 
-fn step(row: &Row) -> Step {
-    let object = |name: &str| match row.get::<_, Option<Value>>(name) {
+fn object(row: &Row, name: &str) -> Map<String, Value> {
+    match row.get::<_, Option<Value>>(name) {
         Some(Value::Object(map)) => map,
         _ => Map::new(),
-    };
+    }
+}
+
+fn step(row: &Row) -> Step {
     Step {
         id: EventId(row.get("id")),
         operation: match row.get::<_, &str>("op") {
@@ -126,7 +133,7 @@ fn step(row: &Row) -> Step {
             _ => Operation::Fired,
         },
         changed: row.get::<_, Option<Vec<String>>>("changed").unwrap_or_default(),
-        old: object("old"),
-        new: object("new"),
+        old: object(row, "old"),
+        new: object(row, "new"),
     }
 }

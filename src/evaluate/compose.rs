@@ -208,6 +208,7 @@ mod tests {
             tries: 0,
             target_trigger: None,
             target_rule: None,
+            kwargs: Map::new(),
             steps: vec![Step {
                 id: EventId(id),
                 operation: Operation::Fired,

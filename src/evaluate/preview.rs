@@ -112,6 +112,7 @@ fn as_change(look: Look<'_>) -> Change {
         tries: 0,
         target_trigger: None,
         target_rule: None,
+        kwargs: Map::new(),
         steps: vec![Step {
             id: EventId(0),
             operation: Operation::Fired,

@@ -148,7 +148,7 @@ fn way(column: &str, steps: &[Step]) -> Vec<Place> {
 }
 
 /// `kwargs` of a rule's code: what happened (SICANTIK guide §4.2). `old_state` and `new_state` are the watched field's; where
-/// nothing is watched, the record's status.
+/// nothing is watched, the record's status. What a firing passes on comes on top: it may tell of a change that it stands for.
 pub fn kwargs(trigger: &super::definition::Trigger, change: &Change) -> Map<String, Value> {
     let (mut old, mut new) = (Map::new(), Map::new());
     let mut changed: Vec<&str> = Vec::new();
@@ -173,12 +173,13 @@ pub fn kwargs(trigger: &super::definition::Trigger, change: &Change) -> Map<Stri
         value.filter(|v| !v.is_null()).unwrap_or(Value::Bool(false))
     };
     let mut kwargs = Map::new();
-    kwargs.insert("trigger".into(), trigger.code.clone().into());
     kwargs.insert("old_state".into(), of(&old));
     kwargs.insert("new_state".into(), of(&new));
     kwargs.insert("changed_fields".into(), changed.into());
     kwargs.insert("old_values".into(), old.into());
     kwargs.insert("new_values".into(), new.into());
+    kwargs.extend(change.kwargs.clone());
+    kwargs.insert("trigger".into(), trigger.code.clone().into());
     kwargs
 }
 
@@ -209,6 +210,7 @@ mod tests {
             tries: 0,
             target_trigger: None,
             target_rule: None,
+            kwargs: Map::new(),
             steps: steps
                 .iter()
                 .enumerate()

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+use sicantik_notifyd::capture::fire::{Fired, Selection, fire};
 use sicantik_notifyd::db::{Database, Endpoint};
 use sicantik_notifyd::evaluate::batch::{Round, Summary, evaluate};
 use sicantik_notifyd::evaluate::configuration::Configuration;
@@ -65,6 +67,19 @@ impl Bench {
                     where t.code = $1 order by r.place";
         let fired = self.admin.execute(fire, &[&trigger, &records]).await.unwrap();
         assert_eq!(fired as usize, records.len());
+    }
+
+    /// Fires an active trigger as a schedule, a person or a programme does.
+    pub async fn fire_with(&self, trigger: &str, selection: Selection<'_>, kwargs: Value) -> Fired {
+        let mut client = self.client("").await;
+        let configuration = self.configuration(&mut client).await;
+        let trigger = configuration.triggers.iter().find(|t| t.code == trigger).unwrap();
+        let tx = client.transaction().await.unwrap();
+        let fired = fire(&tx, trigger.id, &trigger.model, selection, kwargs.as_object())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        fired
     }
 
     pub async fn client(&self, offset: &str) -> deadpool_postgres::Client {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+use sicantik_notifyd::capture::fire::Selection;
 use sicantik_notifyd::testkit::host::ids;
 use sicantik_notifyd::testkit::office::{Office, Plan};
 
@@ -296,4 +298,41 @@ async fn p12_hostile_code_is_ended_and_the_daemon_goes_on() {
         .until(&admin, "select count(*) > 20 from res_partner")
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_firing_passes_on_is_in_kwargs_and_survives_a_set_aside() {
+    let bench = Bench::open().await;
+    bench
+        .rule(
+            "sicantik.permit",
+            "told",
+            "condition_python = 'kwargs[''reason''] == ''flood'' and kwargs[''trigger''] == ''told'' and kwargs[''old_state''] == ''draft'' '
+                                'and 1 / kwargs[''divisor''] > 0'",
+        )
+        .await;
+    bench.grants().await;
+    let permits = [i64::from(ids::PERMIT_ACTIVE), i64::from(ids::PERMIT_DRAFT)];
+    let given = json!({"reason": "flood", "old_state": "draft", "trigger": "forged", "divisor": 0});
+    let fired = bench.fire_with("told", Selection::Ids(&permits), given).await;
+    assert_eq!(fired.events, 2);
+    bench.batch(100).await;
+    let kept = "select count(*) from sicantik_notify.event_set_aside s, jsonb_array_elements(s.events) e
+                where e -> 'kwargs' ->> 'reason' = 'flood'";
+    assert_eq!(bench.number(kept).await, 2, "the division failed for each");
+    bench
+        .sql("update sicantik_notify.rule set condition_python = 'kwargs[''reason''] == ''flood''' where code = 'told'")
+        .await;
+    bench
+        .sql("update sicantik_notify.event_set_aside set next_try_at = '-infinity'")
+        .await;
+    let retry = sicantik_notifyd::db::statements::EVENT_RETRY.sql;
+    bench.client("").await.execute(retry, &[&100_i64]).await.unwrap();
+    bench.batch(100).await;
+    assert_eq!(
+        bench.number("select count(*) from sicantik_notify.queue").await,
+        2
+    );
+    let told = "select count(*) from sicantik_notify.event_history where kwargs ->> 'reason' = 'flood'";
+    assert_eq!(bench.number(told).await, 4);
 }
