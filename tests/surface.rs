@@ -20,6 +20,8 @@ mod rights;
 mod service_manager;
 #[path = "surface/tls.rs"]
 mod tls;
+#[path = "surface/uninstall.rs"]
+mod uninstall;
 #[path = "surface/unit.rs"]
 mod unit;
 #[path = "surface/wake.rs"]

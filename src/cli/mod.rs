@@ -16,6 +16,7 @@ mod send;
 mod status;
 mod table;
 mod template;
+mod uninstall;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -117,6 +118,11 @@ enum Command {
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
     Domain(domain::Args),
+    /// Remove everything from the database, as a DBA
+    ///
+    /// The hooks on Odoo's tables, the rights on them, the schema sicantik_notify and the roles that no other database uses.
+    /// Afterwards Odoo's tables are as they were. Refuses while a daemon runs, and where objects of others rest on the schema.
+    Uninstall(uninstall::Args),
     /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -198,6 +204,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
+        Command::Uninstall(args) => uninstall::execute(&config, args).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }

@@ -38,6 +38,7 @@ async fn help_of_every_command() {
         "template sync --help",
         "template lint --help",
         "domain --help",
+        "uninstall --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let (code, text) = output(command(&words)).await;
