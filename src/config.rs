@@ -18,6 +18,8 @@ pub const DEFAULT_PATH: &str = "/etc/sicantik-notifyd/config.toml";
 pub const ENV_URL: &str = "SICANTIK_NOTIFYD_DATABASE_URL";
 /// Overrides `database.owner_url`.
 pub const ENV_OWNER_URL: &str = "SICANTIK_NOTIFYD_OWNER_URL";
+/// Environment variable with the operators' URL.
+pub const ENV_OPERATOR_URL: &str = "SICANTIK_NOTIFYD_OPERATOR_URL";
 /// Overrides `state_dir`.
 pub const ENV_STATE_DIR: &str = "SICANTIK_NOTIFYD_STATE_DIR";
 
@@ -85,6 +87,8 @@ pub struct DatabaseConfig {
     pub url: Option<SecretString>,
     /// How `migrate` and `hooks` connect (a DBA's role). Default: `url`.
     pub owner_url: Option<SecretString>,
+    /// How operators connect (`queue`, `blacklist` …: a member of `sicantik_notify_operator`). Default: `url`.
+    pub operator_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
     /// Connections, besides one for LISTEN and one for the heartbeat. Default 6.
@@ -369,6 +373,9 @@ impl Config {
         if let Ok(url) = std::env::var(ENV_OWNER_URL) {
             config.database.owner_url = Some(url.into());
         }
+        if let Ok(url) = std::env::var(ENV_OPERATOR_URL) {
+            config.database.operator_url = Some(url.into());
+        }
         if let Some(dir) = std::env::var_os(ENV_STATE_DIR) {
             config.state_dir = dir.into();
         }
@@ -491,6 +498,7 @@ impl Config {
         format!("{self:?}") == format!("{other:?}")
             && secret(&self.database.url) == secret(&other.database.url)
             && secret(&self.database.owner_url) == secret(&other.database.owner_url)
+            && secret(&self.database.operator_url) == secret(&other.database.operator_url)
     }
 
     /// The daemon's database.
@@ -511,6 +519,17 @@ impl Config {
     /// [`ConfigError::NoDatabase`].
     pub fn owner_url(&self) -> Result<&str, ConfigError> {
         match &self.database.owner_url {
+            Some(url) => Ok(url.expose_secret()),
+            None => self.url(),
+        }
+    }
+
+    /// The operators' connection to the same database.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDatabase`].
+    pub fn operator_url(&self) -> Result<&str, ConfigError> {
+        match &self.database.operator_url {
             Some(url) => Ok(url.expose_secret()),
             None => self.url(),
         }

@@ -387,3 +387,137 @@ async fn only_operators_operate() {
         .await
         .unwrap();
 }
+
+/// A command of the operator: exit code and what it prints.
+async fn said(desk: &Desk, arguments: &[&str]) -> (i32, String) {
+    let output = desk.office.command(arguments).output().await.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_do_what_the_functions_do() {
+    let desk = desk().await;
+    let mut messages = Vec::new();
+    for number in 1..=3 {
+        messages.push(
+            desk.message(&format!("+62813000001{number:02}"))
+                .await
+                .to_string(),
+        );
+    }
+    let one = messages[0].as_str();
+    desk.sql("update sicantik_notify.queue set partner_id = 10 where phone = '+6281300000102'")
+        .await;
+
+    let (code, all) = said(&desk, &["queue", "list", "--json"]).await;
+    let first: serde_json::Value = serde_json::from_str(all.lines().next().unwrap()).unwrap();
+    assert_eq!((code, all.lines().count()), (0, 3), "{all}");
+    assert_eq!(first["id"].to_string(), messages[2], "newest first");
+    for (filter, found) in [
+        (&["--state", "pending,held"][..], 3),
+        (&["--state", "sent"], 0),
+        (&["--rule", "notify_permit_approved", "--limit", "2"], 2),
+        (&["--rule", "another"], 0),
+        (&["--partner", "10"], 1),
+        (&["--phone", "0813 0000 0103"], 1),
+    ] {
+        let mut arguments = vec!["queue", "list", "--json"];
+        arguments.extend(filter);
+        let (code, text) = said(&desk, &arguments).await;
+        assert_eq!((code, text.lines().count()), (0, found), "{filter:?}: {text}");
+    }
+    let (code, table) = said(&desk, &["queue", "list", "--limit", "3"]).await;
+    assert!(
+        code == 0 && table.contains("waiting_for") && table.contains("There may be more"),
+        "{table}"
+    );
+
+    // Without an answer nothing is cancelled; with --yes what can be is, and what cannot be is said.
+    let (code, text) = said(&desk, &["queue", "cancel", one]).await;
+    assert!(code == 1 && text.contains("--yes"), "{text}");
+    let (code, text) = said(&desk, &["queue", "cancel", one, "999999", "--yes"]).await;
+    assert!(
+        code == 1
+            && text.contains(&format!("message {one} is cancelled"))
+            && text.contains("there is no message 999999"),
+        "{text}"
+    );
+    let (code, text) = said(&desk, &["queue", "retry", one]).await;
+    assert!(code == 0 && text.contains("is repeated as message"), "{text}");
+    let (code, text) = said(&desk, &["queue", "process", &messages[1]]).await;
+    assert!(code == 0 && text.contains("is due now"), "{text}");
+    desk.sql("update sicantik_notify.queue set state = 'held', ready = false, waiting_for = 'storm_guard'")
+        .await;
+    let (code, text) = said(
+        &desk,
+        &["queue", "release", "notify_permit_approved", "--limit", "1"],
+    )
+    .await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "1 messages of rule notify_permit_approved go on.\n")
+    );
+    let (code, text) = said(&desk, &["queue", "discard", "notify_permit_approved", "--yes"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "2 messages of rule notify_permit_approved are cancelled.\n")
+    );
+    let (code, text) = said(&desk, &["queue", "discard", "no_rule", "--yes"]).await;
+    assert!(code == 1 && text.contains("there is no rule no_rule"), "{text}");
+
+    let (code, text) = said(
+        &desk,
+        &["blacklist", "add", "0812-3456-7890", "--reason", "asked by phone"],
+    )
+    .await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "+6281234567890 gets nothing any more.\n")
+    );
+    let (_, list) = said(&desk, &["blacklist", "list"]).await;
+    assert!(
+        list.contains("+6281234567890") && list.contains("asked by phone"),
+        "{list}"
+    );
+    let (code, text) = said(&desk, &["blacklist", "remove", "+62 812 3456 7890"]).await;
+    assert!(code == 0 && text.contains("may get messages again"), "{text}");
+    let (code, text) = said(&desk, &["blacklist", "remove", "+62 812 3456 7890"]).await;
+    assert!(code == 1 && text.contains("not on the blacklist"), "{text}");
+    assert_eq!(
+        said(&desk, &["blacklist", "list", "--json"]).await,
+        (0, String::new())
+    );
+    let (_, all) = said(&desk, &["blacklist", "list", "--all", "--json"]).await;
+    assert!(all.contains("\"active\":false"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_no_operator_is_told_how_to_become_one() {
+    let desk = desk().await;
+    let message = desk.message("+6281300000101").await.to_string();
+    desk.sql("create role vina login; grant sicantik_notify_viewer to vina")
+        .await;
+    let url = desk
+        .office
+        .cluster
+        .url_as("vina", sicantik_notifyd::testkit::office::DATABASE);
+    let (code, list) = said(&desk, &["queue", "list", "--database-url", &url]).await;
+    assert!(code == 0 && list.contains("notify_permit_approved"), "{list}");
+    assert!(!list.contains("6281300000101"), "masked: {list}");
+    for arguments in [
+        &["queue", "cancel", &message, "--yes"][..],
+        &["queue", "release", "notify_permit_approved"],
+        &["blacklist", "add", "081234567890"],
+    ] {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--database-url", &url]);
+        let (code, text) = said(&desk, &arguments).await;
+        assert!(
+            code == 1
+                && text.contains("vina is no operator")
+                && text.contains("grant sicantik_notify_operator"),
+            "{text}"
+        );
+    }
+}

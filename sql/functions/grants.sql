@@ -12,6 +12,7 @@ grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_n
     sicantik_notify.provider, sicantik_notify.provider_secret, sicantik_notify.config_version,
     sicantik_notify.capture_publication, sicantik_notify.capture_state, sicantik_notify.installation, sicantik_notify.repeatable,
     sicantik_notify.schema_history to sicantik_notifyd;
+grant select on sicantik_notify.schema_history to sicantik_notify_viewer; -- the commands look at it first
 grant select, insert, delete on sicantik_notify.event, sicantik_notify.digest to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
 grant select, insert on sicantik_notify.event_history to sicantik_notifyd;

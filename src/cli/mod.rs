@@ -4,13 +4,16 @@
 //! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
 mod arm;
+mod blacklist;
 mod check;
 mod demo;
 mod domain;
 mod explain;
 mod hooks;
 mod migrate;
+mod operator;
 mod provider;
+mod queue;
 mod run;
 mod send;
 mod status;
@@ -58,6 +61,7 @@ First steps, with a database URL of a DBA in SICANTIK_NOTIFYD_OWNER_URL:
 Environment:
   SICANTIK_NOTIFYD_DATABASE_URL  how the daemon connects (role sicantik_notifyd)
   SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
+  SICANTIK_NOTIFYD_OPERATOR_URL  how operators connect (a member of sicantik_notify_operator)
   SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
   SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`
 
@@ -110,6 +114,10 @@ enum Command {
     ///
     /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
     Send(send::Args),
+    /// List messages, and let them go, retry or cancel them, as an operator
+    Queue(queue::Args),
+    /// List, add and remove numbers that get nothing, as an operator
+    Blacklist(blacklist::Args),
     /// Test the accounts at Meta, Fonnte and Watzap
     Provider(provider::Args),
     /// List, preview, check and sync the templates
@@ -188,6 +196,7 @@ async fn execute(cli: Cli) -> Outcome {
         let mut config = Config::load(file.as_deref())?;
         if let Some(url) = &url {
             config.database.owner_url = Some(url.clone().into());
+            config.database.operator_url = Some(url.clone().into());
             config.database.url = Some(url.clone().into());
         }
         Ok(config)
@@ -202,6 +211,8 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
+        Command::Queue(args) => queue::execute(&config, args).await,
+        Command::Blacklist(args) => blacklist::execute(&config, args).await,
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Uninstall(args) => uninstall::execute(&config, args).await,

@@ -16,6 +16,8 @@ use super::postgres::{Cluster, ClusterError};
 pub const DATABASE: &str = "sicantik";
 /// Role of the daemon.
 pub const RUNTIME: &str = "sicantik_notifyd";
+/// A person who operates: a member of `sicantik_notify_operator`.
+pub const OPERATOR: &str = "office_operator";
 
 /// Why there is no office.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +113,14 @@ impl Office {
             folder: tempfile::tempdir()?,
         };
         office.run(&["migrate"]).await?;
+        admin
+            .batch_execute(&format!(
+                "do $$ begin
+                     if to_regrole('{OPERATOR}') is null then create role {OPERATOR} login; end if;
+                 end $$;
+                 grant sicantik_notify_operator to {OPERATOR}"
+            ))
+            .await?;
         if plan.providers {
             office.set_up_providers(&admin).await?;
         }
@@ -152,6 +162,10 @@ impl Office {
             .args(arguments)
             .env(crate::config::ENV_URL, self.cluster.url_as(RUNTIME, DATABASE))
             .env(crate::config::ENV_OWNER_URL, self.cluster.url(DATABASE))
+            .env(
+                crate::config::ENV_OPERATOR_URL,
+                self.cluster.url_as(OPERATOR, DATABASE),
+            )
             .env(crate::config::ENV_STATE_DIR, self.folder.path().join("state"))
             .env_remove("NOTIFY_SOCKET")
             .env_remove("JOURNAL_STREAM")

@@ -44,6 +44,7 @@ pub fn command(arguments: &[&str]) -> Command {
         "STATE_DIRECTORY",
         "SICANTIK_NOTIFYD_DATABASE_URL",
         "SICANTIK_NOTIFYD_OWNER_URL",
+        "SICANTIK_NOTIFYD_OPERATOR_URL",
         "SICANTIK_NOTIFYD_LOG",
     ] {
         command.env_remove(name);
