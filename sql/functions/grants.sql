@@ -70,9 +70,9 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.host_reference(text[]),
     sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
     to sicantik_notifyd;
-grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders()
-    to sicantik_notify_viewer;
-grant execute on function sicantik_notify.host_senders() to sicantik_notifyd;
+grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
+    sicantik_notify.server_findings() to sicantik_notify_viewer;
+grant execute on function sicantik_notify.host_senders(), sicantik_notify.server_findings() to sicantik_notifyd;
 
 -- Queue and delivery: what the daemon's statements call, and what operators call.
 grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),

@@ -6,6 +6,9 @@ union all
 select f.severity, f.since, 'hooks of ' || coalesce(f.table_name, f.model), f.finding, f.remedy
 from sicantik_notify.hook_findings() f
 union all
+select f.severity, f.since, f.about, f.summary, f.remedy
+from sicantik_notify.server_findings() f
+union all
 -- One row a rule, however many changes it failed for; an alarm where no further try comes by itself.
 select case when bool_or(s.next_try_at is null) then 'alarm' else 'warning' end, min(s.set_aside_at),
        coalesce('rule ' || r.code, 'trigger ' || t.code, 'changes of ' || s.model),
@@ -56,7 +59,7 @@ where not i.delivering
 union all
 select 'alarm', w.since, 'daemon', 'work waits, and no daemon has shown a sign of life for a minute',
        'start it (systemctl start sicantik-notifyd), or see its log (journalctl -u sicantik-notifyd)'
-from (select least((select min(e.occurred_at) from sicantik_notify.event e),
+from (select least((select e.occurred_at from sicantik_notify.event e order by e.id limit 1),
                    (select min(q.scheduled_at) from sicantik_notify.queue q where q.state = 'pending' and q.ready)) as since) w
 where w.since < sicantik_notify.clock() - interval '1 minute'
   and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')

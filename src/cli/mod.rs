@@ -7,9 +7,11 @@ mod arm;
 mod blacklist;
 mod check;
 mod demo;
+mod doctor;
 mod domain;
 mod explain;
 mod hooks;
+mod manual;
 mod migrate;
 mod operator;
 mod provider;
@@ -96,6 +98,12 @@ enum Command {
     ///
     /// Exit code 3 if something needs a person.
     Status(status::Args),
+    /// Look for what is not as it should be around the daemon, with the remedy for each
+    ///
+    /// Server, clocks, time zones, LISTEN through a pooler, roles and rights, the permit to send, configuration, schema, templates,
+    /// providers, and all that v_problem holds. Run it as the daemon's user, with its configuration. Reads only. Exit code 3 if
+    /// there is a finding.
+    Doctor(doctor::Args),
     /// Tell what became of a record, an event or a message, and why somebody got nothing
     ///
     /// From the row change through triggers, rules and recipients to the provider's answer, or to the reason for silence,
@@ -131,6 +139,10 @@ enum Command {
     /// The hooks on Odoo's tables, the rights on them, the schema sicantik_notify and the roles that no other database uses.
     /// Afterwards Odoo's tables are as they were. Refuses while a daemon runs, and where objects of others rest on the schema.
     Uninstall(uninstall::Args),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(manual::ManArgs),
     /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -188,9 +200,13 @@ fn quiet_on_a_closed_pipe() {
 }
 
 async fn execute(cli: Cli) -> Outcome {
-    if let Command::Demo(args) = cli.command {
-        return demo::execute(args).await;
-    }
+    // What needs neither a configuration nor a database.
+    let command = match cli.command {
+        Command::Demo(args) => return demo::execute(args).await,
+        Command::Completions(args) => return manual::completions(args),
+        Command::Man(args) => return manual::man(args),
+        command => command,
+    };
     let (file, url) = (cli.config, cli.database_url);
     let read = move || {
         let mut config = Config::load(file.as_deref())?;
@@ -202,12 +218,13 @@ async fn execute(cli: Cli) -> Outcome {
         Ok(config)
     };
     let config = read()?;
-    match cli.command {
+    match command {
         Command::Run => run::execute(config, read).await,
         Command::Migrate(args) => migrate::execute(&config, args).await,
         Command::Hooks(args) => hooks::execute(&config, args).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
+        Command::Doctor(args) => Box::pin(doctor::execute(&config, args)).await,
         Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
@@ -217,7 +234,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Uninstall(args) => uninstall::execute(&config, args).await,
         Command::Domain(args) => domain::execute(&config, args).await,
-        Command::Demo(args) => demo::execute(args).await,
+        Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(Done::Well),
     }
 }
 

@@ -65,6 +65,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
     "functions/uninstall_statements.sql",
+    "functions/server_findings.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
@@ -96,7 +97,7 @@ const HOST_TABLES: &[&str] = &[
 /// Tables that the guide's triggers watch.
 const SICANTIK_TABLES: &[&str] = &["sicantik_permit", "sicantik_document"];
 
-const GRANTS: &str = include_str!("../../sql/functions/grants.sql");
+pub(super) const GRANTS: &str = include_str!("../../sql/functions/grants.sql");
 const DEFAULTS: &str = include_str!("../../sql/defaults.sql");
 
 /// Why a migration did not happen.
@@ -206,6 +207,13 @@ pub fn known_version() -> i32 {
         .map(Migration::version)
         .max()
         .unwrap_or(0)
+}
+
+/// The texts of all migrations, oldest first.
+pub(super) fn texts() -> Vec<String> {
+    let mut all: Vec<Migration> = embedded::migrations::runner().get_migrations().clone();
+    all.sort_by_key(Migration::version);
+    all.iter().filter_map(|m| m.sql().map(str::to_owned)).collect()
 }
 
 /// The version of the schema in the database; 0 where there is none.

@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod connect;
 pub mod ids;
+pub mod inventory;
 pub mod listener;
 pub mod migrate;
 pub mod partitions;

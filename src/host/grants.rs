@@ -74,6 +74,25 @@ pub async fn grant(client: &Client) -> Result<Vec<String>, tokio_postgres::Error
     Ok(refused)
 }
 
+/// Tables that the daemon reads whatever is configured.
+pub fn runtime_tables() -> impl Iterator<Item = &'static str> {
+    RUNTIME.iter().copied()
+}
+
+/// The statements that would give the rights that are always needed and are not there.
+///
+/// # Errors
+/// The server's.
+pub async fn standing(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let mut missing = Vec::new();
+    for right in rights(client).await? {
+        if !held(client, &right).await? {
+            missing.push(right.grant);
+        }
+    }
+    Ok(missing)
+}
+
 /// What the daemon may not read of these columns, as the statements that would allow it. Secret columns
 /// are never among them: no condition can name one.
 ///

@@ -39,23 +39,33 @@ impl Arming {
         &self.hash
     }
 
+    /// Reads the secret of this machine, if it has one.
+    ///
+    /// # Errors
+    /// [`PermitError::StateDir`].
+    pub fn load(state_dir: &Path) -> Result<Option<Self>, PermitError> {
+        let path = state_dir.join(FILE);
+        match std::fs::read(&path) {
+            Ok(secret) => Ok(Some(secret).filter(|s| !s.is_empty()).map(|s| Self::of(&s))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(PermitError::StateDir { path, source }),
+        }
+    }
+
     /// Reads the secret of this machine, and makes one where there is none. A fresh secret opens nothing until the
     /// database knows its hash.
     ///
     /// # Errors
     /// [`PermitError::StateDir`].
     pub fn load_or_create(state_dir: &Path) -> Result<Self, PermitError> {
+        if let Some(found) = Self::load(state_dir)? {
+            return Ok(found);
+        }
         let path = state_dir.join(FILE);
         let fail = |source| PermitError::StateDir {
             path: path.clone(),
             source,
         };
-        match std::fs::read(&path) {
-            Ok(secret) if !secret.is_empty() => return Ok(Self::of(&secret)),
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(fail(e)),
-        }
         std::fs::create_dir_all(state_dir).map_err(fail)?;
         let secret = crate::db::migrate::hex(&rand::random::<[u8; 32]>());
         let mut file = std::fs::OpenOptions::new()

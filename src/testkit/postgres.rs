@@ -494,6 +494,11 @@ impl Cluster {
             ("max_connections", "200"),
             ("fsync", durable),
             ("full_page_writes", durable),
+            // Known, and meant.
+            (
+                "sicantik_notify.accepted_findings",
+                "setting fsync, setting full_page_writes",
+            ),
             ("timezone", "UTC"),
             ("log_timezone", "UTC"),
             ("log_line_prefix", "%m [%p] %u@%d "),

@@ -27,6 +27,7 @@ async fn help_of_every_command() {
         "hooks remove --help",
         "arm --help",
         "status --help",
+        "doctor --help",
         "explain --help",
         "check --help",
         "send --help",
@@ -50,6 +51,8 @@ async fn help_of_every_command() {
         "template lint --help",
         "domain --help",
         "uninstall --help",
+        "completions --help",
+        "man --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let (code, text) = output(command(&words)).await;
