@@ -3,14 +3,14 @@ CARGO ?= cargo
 # cargo-nextest runs each test in a process of its own and is quicker; cargo's own runner does as well.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint doc-test build release clean
+.PHONY: demo test lint doc-test package-test build release deb clean
 
 demo: postgres
 	$(CARGO) build --locked --quiet
 	$(CARGO) run --locked --quiet -- demo
 
-# Formatting, lints, doc tests, tests. The last lines are the test runner's own.
-test: postgres lint doc-test
+# Formatting, lints, doc tests, the package, tests. The last lines are the test runner's own.
+test: postgres lint doc-test package-test
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked --no-fail-fast
 else
@@ -31,11 +31,22 @@ lint:
 doc-test:
 	$(CARGO) test --locked --doc --quiet
 
+# The package as `make deb` makes it, of the binary that the tests use, in a clean root.
+package-test:
+	$(CARGO) build --locked
+	FAST=1 packaging/build.sh target/debug/sicantik-notifyd target/tried.deb
+	packaging/check.sh target/tried.deb
+
 build:
 	$(CARGO) build --locked
 
 release:
 	$(CARGO) build --locked --release
+
+# A Debian package: target/sicantik-notifyd.deb
+deb: release
+	packaging/build.sh target/release/sicantik-notifyd target/sicantik-notifyd.deb
+	packaging/check.sh target/sicantik-notifyd.deb
 
 .PHONY: postgres
 # Finds a PostgreSQL server, or installs one: Debian's package as root, else a wheel into .postgres/.
