@@ -24,8 +24,8 @@ use crate::evaluate::Evaluator;
 use crate::host::permit::{self, Arming, PermitError};
 use crate::http::Listener;
 use crate::http::receipts::Receipts;
-use crate::observe::manager;
 use crate::observe::pulse::Pulse;
+use crate::observe::{manager, metrics};
 use crate::queue::holding::Holding;
 use heartbeat::Heartbeat;
 use supervise::{feed_watchdog, supervise};
@@ -70,6 +70,7 @@ pub async fn run(
     mut config: Config,
     reread: impl Fn() -> Result<Config, ConfigError>,
 ) -> Result<(), DaemonError> {
+    metrics::install();
     let stop = CancellationToken::new();
     let reload = catch_signals(stop.clone())?;
     while let End::Reload(new) = serve(&config, &reread, &reload, &stop).await? {

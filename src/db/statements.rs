@@ -51,6 +51,7 @@ statements! {
     EXTEND_LEASES = "extend_leases",
     FORGET_INSTANCES = "forget_instances",
     HAND_BACK = "hand_back",
+    METRICS = "metrics",
     PARK_INACTIVE = "park_inactive",
     PLAN_STORE = "plan_store",
     PROBLEM_RAISE = "problem_raise",

@@ -30,6 +30,7 @@ use crate::db::ids::ProviderId;
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
+use crate::observe::metrics;
 use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
@@ -235,7 +236,9 @@ impl Deliverer {
         let client = self.database.get().await?;
         let wanted = (self.config.claim_batch as usize).saturating_sub(work.waiting.len());
         let lease = Duration::from_secs(self.config.lease_seconds);
+        let begun = Instant::now();
         let claimed = claim(&client, &self.arming, self.instance, wanted, lease, &self.holding).await?;
+        metrics::stage("claim", begun.elapsed());
         if claimed.is_empty() {
             return Ok(false);
         }

@@ -17,6 +17,7 @@ use crate::db::Database;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
+use crate::observe::metrics;
 use crate::queue::claim::Claimed;
 use crate::queue::settle::{AttemptEnd, FinalState, FinishedAttempt, Settlement, Verdict, finish_attempts};
 
@@ -221,10 +222,12 @@ impl Sender {
                 break later(Duration::from_secs(1), "not sent: the daemon stood still".into());
             }
             let report = self.call(&message, to, attempt).await;
+            let end = end_of(&report);
+            metrics::attempted(to.route.kind.as_str(), end.outcome, end.class, end.duration);
             finished.push(FinishedAttempt {
                 id: attempt.id,
                 started_at: attempt.started_at,
-                end: end_of(&report),
+                end,
             });
             self.health
                 .note(

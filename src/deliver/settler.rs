@@ -2,13 +2,14 @@
 //! that the database refuses for good must not stop the others.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
-use crate::queue::settle::{Settlement, settle};
+use crate::observe::metrics;
+use crate::queue::settle::{Settlement, Verdict, settle};
 
 /// Most settlements in one transaction.
 pub const BATCH: usize = 500;
@@ -77,7 +78,17 @@ async fn write(database: &Database, batch: Vec<Settlement>) {
 
 async fn attempt(database: &Database, batch: &[Settlement]) -> Result<(), SettleError> {
     let mut client = database.get().await?;
-    for id in settle(&mut client, batch).await? {
+    let begun = Instant::now();
+    let stale = settle(&mut client, batch).await?;
+    metrics::stage("settle", begun.elapsed());
+    for settlement in batch.iter().filter(|s| !stale.contains(&s.id)) {
+        match &settlement.verdict {
+            Verdict::Done { state, provider, .. } => metrics::finished(state.as_str(), provider.map(|p| p.1)),
+            later => metrics::postponed(later.reason()),
+        }
+    }
+    for id in stale {
+        metrics::stale();
         tracing::warn!(
             QUEUE_ID = id.0,
             "The answer for message {id} came after its claim had ended; it was dropped."

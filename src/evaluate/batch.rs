@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_postgres::Transaction;
 
@@ -11,6 +12,7 @@ use super::configuration::Configuration;
 use super::decision;
 use crate::capture::event::coalesce;
 use crate::db::statements as sql;
+use crate::observe::metrics;
 
 /// How far the look for events goes: this many of the oldest, for each record that a batch may take.
 const LOOK_AHEAD: i64 = 4;
@@ -100,6 +102,10 @@ pub async fn evaluate(
     delete(&tx, &rows, configuration.keeps_history()).await?;
     tx.commit().await?;
     decision::announce(&decisions);
+    let now: DateTime<Utc> = at.get(1);
+    for change in &changes {
+        metrics::waited((now - change.at).to_std().unwrap_or_default());
+    }
     Ok(Round::Done(Summary {
         events: rows.len(),
         changes: changes.len(),

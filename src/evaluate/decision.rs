@@ -5,6 +5,7 @@ use tokio_postgres::Transaction;
 use crate::capture::event::Change;
 use crate::db::ids::{MessageId, PartnerId};
 use crate::db::statements as sql;
+use crate::observe::metrics;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +189,7 @@ pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), t
 /// for `explain` and the debug level.
 pub fn announce(decisions: &[Decision]) {
     for d in decisions {
+        metrics::decided(d.outcome.as_str());
         let rule = d.rule.as_deref().unwrap_or_default();
         let trigger = d.trigger.as_deref().unwrap_or_default();
         if d.outcome == Outcome::Enqueued {

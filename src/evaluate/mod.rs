@@ -44,6 +44,7 @@ use crate::db::partitions::Partitions;
 use crate::db::statements as sql;
 use crate::db::{ConnectError, Database};
 use crate::lang::snippet::Limits;
+use crate::observe::metrics;
 use crate::observe::pulse::Pulse;
 use batch::{BatchError, Round};
 use configuration::Configuration;
@@ -195,6 +196,8 @@ impl Evaluator {
         let error = match round {
             Ok(round) => {
                 if let Round::Done(done) = &round {
+                    metrics::stage("evaluate", begun.elapsed());
+                    metrics::evaluated(done.events);
                     pace.took(begun.elapsed(), done.changes);
                 }
                 return Ok(round);

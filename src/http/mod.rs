@@ -13,6 +13,7 @@
 //! | [`receipts`]  | receipts find their messages, and what follows from them |
 //! | `forward`   | Meta's calls passed on to Odoo |
 //! | `health`    | `/healthz`, `/readyz` |
+//! | `metrics`   | `/metrics` |
 //!
 //! Promises: 200 means stored; a call that comes twice changes nothing the second time; nothing is believed before its secret or
 //! signature fits; no flood, no panic and no slow caller here reaches another stage (own connections to the database, own
@@ -23,6 +24,7 @@ mod fonnte;
 mod forward;
 mod health;
 mod meta;
+mod metrics;
 pub mod news;
 pub mod receipts;
 mod routes;
@@ -47,6 +49,7 @@ use crate::observe::pulse::Pulse;
 use accounts::Accounts;
 use forward::Forwarder;
 use health::Readiness;
+use metrics::Numbers;
 
 /// Connections of its own: two for calls, one for questions about its health.
 const CONNECTIONS: usize = 3;
@@ -75,6 +78,7 @@ pub(crate) struct Shared {
     database: Database,
     accounts: Accounts,
     readiness: Readiness,
+    numbers: Numbers,
     forwarder: Option<Forwarder>,
     wakes: Arc<Wakes>,
     terms: Terms,
@@ -99,6 +103,7 @@ impl Listener {
         let shared = Arc::new(Shared {
             accounts: Accounts::new(database.clone()),
             readiness: Readiness::new(database.clone(), self.arming, self.pulses, self.longest_round),
+            numbers: Numbers::default(),
             at_work: Semaphore::new(self.config.concurrency as usize),
             config: self.config,
             database,

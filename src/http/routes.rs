@@ -6,7 +6,7 @@
 //! | 400 | the body is cut off or no JSON |
 //! | 401 | no signature |
 //! | 403 | wrong signature, secret or verify token |
-//! | 404, 405 | no such path; `/healthz` and `/readyz` from another machine |
+//! | 404, 405 | no such path; `/healthz`, `/readyz` and `/metrics` from another machine |
 //! | 408 | the body did not come in time |
 //! | 413 | the body is too long |
 //! | 500 | a fault of ours |
@@ -55,6 +55,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     let questions = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(numbers))
         .layer(middleware::from_fn(only_here));
     Router::new()
         .merge(webhooks)
@@ -128,6 +129,16 @@ async fn only_here(request: Request, next: Next) -> Response {
         true => next.run(request).await,
         false => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Prometheus' text format.
+async fn numbers(State(shared): State<Arc<Shared>>) -> Response {
+    let page = shared.numbers.page(&shared.database).await;
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        page,
+    )
+        .into_response()
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {

@@ -98,6 +98,22 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// In one word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Done { state, .. } => state.as_str(),
+            Self::Later { hold: true, .. } => "held",
+            Self::Later { uncertain: true, .. } => "uncertain",
+            Self::Later {
+                for_provider: true, ..
+            } => "provider",
+            Self::Later { burns_try: true, .. } => "retry",
+            Self::Later { .. } => "later",
+        }
+    }
+}
+
 /// A message with its verdict.
 #[derive(Debug)]
 pub struct Settlement {

@@ -70,3 +70,114 @@ async fn a_daemon_that_may_not_send_is_ready_and_says_so() {
         .await;
     assert_eq!(until_ready(&bench.address, 503).await["schema"], "wrong");
 }
+
+/// The value of a line of `/metrics`.
+fn value(page: &str, series: &str) -> Option<f64> {
+    let line = page
+        .lines()
+        .find_map(|l| l.strip_prefix(series)?.strip_prefix(' '));
+    line.and_then(|v| v.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_for_prometheus_tell_what_happened_and_what_waits() {
+    let bench = bench().await;
+    bench.desk.only("Fonnte").await;
+    bench
+        .desk
+        .sql("update public.sicantik_permit set status = 'active' where id = 6")
+        .await;
+    bench
+        .desk
+        .until("select count(*) = 1 from sicantik_notify.log")
+        .await;
+    bench
+        .desk
+        .sql("update sicantik_notify.provider set active = false")
+        .await;
+    bench.desk.message("+6281300000009").await;
+    let read = async {
+        loop {
+            let page = raw(&bench.address, &get("/metrics")).await;
+            let waits = "sicantik_notify_queue_messages{rule=\"notify_permit_approved\",state=\"pending\",waiting_for=\"provider\"}";
+            if value(&page, waits) == Some(1.0) {
+                return page;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let page = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(page) => page,
+        Err(_) => panic!("{}", raw(&bench.address, &get("/metrics")).await),
+    };
+    assert!(page.contains("text/plain; version=0.0.4"), "{page}");
+    for (series, least) in [
+        ("sicantik_notify_database_up", 1.0),
+        ("sicantik_notify_events_evaluated_total", 1.0),
+        ("sicantik_notify_decisions_total{outcome=\"enqueued\"}", 1.0),
+        (
+            "sicantik_notify_messages_finished_total{state=\"sent\",provider_type=\"fonnte\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_attempts_total{provider_type=\"fonnte\",outcome=\"accepted\",class=\"none\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_messages_postponed_total{reason=\"provider\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_stage_duration_seconds_count{stage=\"evaluate\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_stage_duration_seconds_count{stage=\"claim\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_stage_duration_seconds_count{stage=\"settle\"}",
+            1.0,
+        ),
+        (
+            "sicantik_notify_call_duration_seconds_bucket{provider_type=\"fonnte\",le=\"60\"}",
+            1.0,
+        ),
+        ("sicantik_notify_event_wait_seconds_count", 1.0),
+        ("sicantik_notify_instances{delivering=\"true\"}", 1.0),
+        ("sicantik_notify_problems{severity=\"alarm\"}", 0.0),
+        ("sicantik_notify_events_waiting", 0.0),
+        ("sicantik_notify_host_writes_missed_total", 0.0),
+    ] {
+        let found = value(&page, series);
+        assert!(
+            found.is_some_and(|v| v >= least),
+            "{series}: {found:?} in\n{page}"
+        );
+    }
+    assert!(!page.contains("62813"), "no number of a citizen");
+    // Every series has its help and type, once.
+    for line in page.lines().filter(|l| l.starts_with("sicantik_notify_")) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| {
+                name.strip_suffix(end)
+                    .filter(|f| page.contains(&format!("# TYPE {f} histogram")))
+            })
+            .unwrap_or(name);
+        assert_eq!(page.matches(&format!("# TYPE {family} ")).count(), 1, "{family}");
+        assert_eq!(page.matches(&format!("# HELP {family} ")).count(), 1, "{family}");
+    }
+    bench.desk.office.cluster.stop(StopMode::Immediate).await.unwrap();
+    let away = async {
+        while value(
+            &raw(&bench.address, &get("/metrics")).await,
+            "sicantik_notify_database_up",
+        ) != Some(0.0)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, away).await.expect("in time");
+}
