@@ -219,6 +219,8 @@ async fn serve(
                 arming: arming.clone(),
                 client: http.clone(),
                 instance,
+                holding: holding.clone(),
+                dead_after: config.deliver.dead_after(),
             };
             move |_| {
                 let scheduler = Scheduler {

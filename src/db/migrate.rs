@@ -62,6 +62,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_blacklist.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
+    "functions/cron_operations.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
 ];
@@ -79,6 +80,9 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_provider.sql",
     "views/v_template.sql",
     "views/v_capture.sql",
+    "views/v_cron_job.sql",
+    "views/v_cron_run.sql",
+    "views/v_instance.sql",
     "views/v_problem.sql",
     "views/receipt_furthest.sql",
     "views/v_receipt.sql",

@@ -37,6 +37,7 @@ struct Job {
     number: i32,
     unit: Option<Unit>,
     fingerprint: String,
+    request: Option<i64>,
     state: Option<State>,
 }
 
@@ -46,7 +47,6 @@ struct State {
     fingerprint: Option<String>,
     next_run_at: Option<DateTime<Utc>>,
     running_term: Option<i64>,
-    requested_at: Option<DateTime<Utc>>,
 }
 
 impl Job {
@@ -58,13 +58,16 @@ impl Job {
             active: row.get("active"),
             number,
             unit: Unit::named(unit),
-            fingerprint: format!("{number} {unit}"),
+            fingerprint: match row.get::<_, Option<DateTime<Utc>>>("retimed_at") {
+                Some(since) => format!("{number} {unit} since {since}"),
+                None => format!("{number} {unit}"),
+            },
+            request: row.get("request"),
             state: row.get::<_, Option<i64>>("id").map(|id| State {
                 id,
                 fingerprint: row.get("fingerprint"),
                 next_run_at: row.get("next_run_at"),
                 running_term: row.get("running_term"),
-                requested_at: row.get("requested_at"),
             }),
         }
     }
@@ -90,6 +93,16 @@ impl Runner {
             tasks: JoinSet::new(),
             running: HashSet::new(),
         }
+    }
+
+    /// Whether this instance leads.
+    pub(super) fn lead(&self) -> &Lead {
+        &self.lead
+    }
+
+    /// Name and process id.
+    pub(super) fn holder(&self) -> &str {
+        &self.holder
     }
 
     /// Ends with the next job that does; never, while none runs.
@@ -144,7 +157,7 @@ impl Runner {
                 continue;
             }
             let due = job.active && state.next_run_at.is_some_and(|at| at <= now);
-            if (due || state.requested_at.is_some()) && self.running.len() < AT_ONCE {
+            if (due || job.request.is_some()) && self.running.len() < AT_ONCE {
                 self.begin(&mut client, term, job, state, now).await?;
             }
         }
@@ -211,19 +224,13 @@ impl Runner {
         let taken = tx
             .query_opt(
                 sql::CRON_JOB_BEGIN.sql,
-                &[
-                    &state.id,
-                    &state.next_run_at,
-                    &state.requested_at,
-                    &next,
-                    &term.number(),
-                ],
+                &[&state.id, &state.next_run_at, &job.request, &next, &term.number()],
             )
             .await?;
-        tx.commit().await?;
         if taken.is_none() {
             return Ok(());
         }
+        tx.commit().await?;
         self.running.insert(job.code.clone());
         let (database, lead, tools, holder, id) = (
             self.database.clone(),
