@@ -32,6 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Term(i64);
 
 impl Term {
+    /// The term of that number, as rows name it.
+    pub fn of(number: i64) -> Self {
+        Self(number)
+    }
+
     /// The number, for rows and log lines.
     pub fn number(self) -> i64 {
         self.0

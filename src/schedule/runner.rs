@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -18,6 +19,9 @@ use crate::db::statements as sql;
 
 /// Jobs that run at once: they share few connections.
 const AT_ONCE: usize = 2;
+
+/// Before the end of a run is written once more.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs jobs. Dropping it ends what runs.
 pub(super) struct Runner {
@@ -151,7 +155,9 @@ impl Runner {
             };
             if state.running_term.is_some() {
                 let error = "the instance that ran it ended before the job did";
-                let ended = Ended::failed(state.id, state.running_term.unwrap_or_default(), error.into());
+                let mut ended = Ended::failed(state.id, state.running_term.unwrap_or_default(), error.into());
+                // It did nothing wrong: no pause before the next try.
+                ended.outcome.again = Some(Duration::ZERO);
                 ended.write(&mut client, term, &self.holder).await?;
                 tracing::warn!(CRON_JOB = job.code, "{}: {error}; it runs again.", job.name);
                 continue;
@@ -253,12 +259,16 @@ impl Runner {
             };
             tell(&job, term, &result);
             let ended = Ended::of(id, term, result);
-            let written = async {
-                let mut client = database.get().await?;
-                ended.write(&mut client, term, &holder).await
-            };
-            if let Err(error) = written.await {
+            // Somebody may hold the row for a while. An end that is never written is found by the next leader.
+            while let Err(error) = ended.record(&database, term, &holder).await {
                 tracing::warn!(CRON_JOB = job.code, error = %error, "The end of {} could not be recorded.", job.name);
+                if matches!(error, LeaderError::Over(_)) {
+                    break;
+                }
+                tokio::select! {
+                    () = lead.lost(term) => break,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
             }
             job.code
         });
@@ -311,6 +321,11 @@ impl Ended {
             outcome: Outcome::default(),
             error: Some(error),
         }
+    }
+
+    async fn record(&self, database: &Database, term: Term, holder: &str) -> Result<(), LeaderError> {
+        let mut client = database.get().await?;
+        self.write(&mut client, term, holder).await
     }
 
     async fn write(

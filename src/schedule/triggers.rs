@@ -458,6 +458,46 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
+
+        /// Clocks that jump either way: no time runs twice, a jump forward is made up for once, and what was never reached never ran.
+        #[test]
+        fn a_clock_that_jumps_runs_nothing_twice(
+            number in 1_u32..100,
+            unit in 0_usize..6,
+            zone in proptest::sample::select(vec!["Asia/Jakarta", "Europe/Berlin", "Australia/Lord_Howe"]),
+            jumps in proptest::collection::vec(-5_000_i64..20_000, 1..40),
+        ) {
+            let units = ["minutes", "hours", "days", "weeks", "months"];
+            let row = match units.get(unit) {
+                Some(unit) => json!({"interval_number": number, "interval_type": unit, "timezone": zone,
+                                     "anchor_at": "2025-10-31T02:30:00"}),
+                None => json!({"cron_expression": format!("{} 2 * * *", number % 60), "timezone": zone}),
+            };
+            let timing = Timing::read(row.as_object().expect("an object")).expect("readable");
+            let mut now = at("2026-03-01T00:00:00Z");
+            let mut furthest = now;
+            let mut next = timing.next(now).expect("it runs");
+            let mut ran: Vec<DateTime<Utc>> = Vec::new();
+            for minutes in jumps {
+                now += TimeDelta::minutes(minutes);
+                furthest = furthest.max(now);
+                if next > now {
+                    continue;
+                }
+                let turn = Turn::of(&timing, next, now);
+                let due = turn.due.expect("the schedule's");
+                proptest::prop_assert!(due <= now && ran.last().is_none_or(|last| due > *last));
+                proptest::prop_assert_eq!(timing.schedule.next(timing.zone, due - TimeDelta::seconds(1)), Some(due));
+                ran.push(due);
+                next = turn.next.expect("it goes on");
+                proptest::prop_assert!(next > now, "one run a jump");
+            }
+            proptest::prop_assert!(ran.iter().all(|due| *due <= furthest));
+        }
+    }
+
     #[test]
     fn years_of_downtime_are_not_walked_through() {
         let row = json!({"cron_expression": "* * * * *", "catch_up": "all"});
