@@ -174,6 +174,15 @@ async fn partitions(work: &Work<'_>) -> Result<Outcome, JobError> {
     let tx = client.transaction().await?;
     hold(&tx, work.term).await?;
     let made = db::partitions::make(&tx).await?;
+    if !made.is_empty() {
+        // What was moved out of a DEFAULT partition may be older than it may get.
+        tx.execute(
+            "update sicantik_notify.cron_state set next_run_at = sicantik_notify.clock() \
+             where job = 'cleanup_logs' and next_run_at is not null and running_term is null",
+            &[],
+        )
+        .await?;
+    }
     tx.commit().await?;
     let records = i64::try_from(made.len()).unwrap_or(i64::MAX);
     Ok(Outcome {

@@ -31,6 +31,8 @@ pub(super) struct Runner {
     holder: String,
     tasks: JoinSet<String>,
     running: HashSet<String>,
+    /// The term in which this instance has looked already.
+    looked: Option<Term>,
 }
 
 /// A job as it stands.
@@ -96,6 +98,7 @@ impl Runner {
             holder,
             tasks: JoinSet::new(),
             running: HashSet::new(),
+            looked: None,
         }
     }
 
@@ -143,6 +146,10 @@ impl Runner {
             self.forget(ended);
         }
         let mut client = self.database.get().await?;
+        if self.looked != Some(term) {
+            retry_failed(&mut client, term).await?;
+            self.looked = Some(term);
+        }
         let statement = client.prepare_cached(sql::CRON_JOBS.sql).await?;
         let rows = client.query(&statement, &[]).await?;
         for row in &rows {
@@ -274,6 +281,19 @@ impl Runner {
         });
         Ok(())
     }
+}
+
+/// What failed is tried again at once by a new leader: somebody may have restarted the daemon because of it.
+async fn retry_failed(client: &mut deadpool_postgres::Client, term: Term) -> Result<(), LeaderError> {
+    let tx = client.transaction().await?;
+    hold(&tx, term).await?;
+    tx.execute(
+        "update sicantik_notify.cron_state set next_run_at = least(next_run_at, sicantik_notify.clock()) \
+         where failures > 0 and job is not null",
+        &[],
+    )
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 fn tell(job: &Job, term: Term, result: &Result<Outcome, JobError>) {

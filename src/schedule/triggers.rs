@@ -85,7 +85,7 @@ pub(super) async fn look(database: &Database, term: Term, holder: &str) -> Resul
         let (Some(timing), Some(state)) = (timing, &cron.state) else {
             continue;
         };
-        if !state.next_run_at.is_some_and(|at| at <= now) && cron.request.is_none() {
+        if state.next_run_at.is_none_or(|at| at > now) && cron.request.is_none() {
             continue;
         }
         if let Some(waits) = still_running(&client, state).await? {
@@ -146,15 +146,23 @@ async fn plan(
     match (&problem, next) {
         (Some(problem), _) => {
             tracing::warn!(
-                TRIGGER = cron.code,
+                CRON_TRIGGER = cron.code,
                 "Trigger {} does not run: {problem}.",
                 cron.code
             );
         }
         (None, Some(next)) => {
-            tracing::info!(TRIGGER = cron.code, "Trigger {} runs next at {next}.", cron.code);
+            tracing::info!(
+                CRON_TRIGGER = cron.code,
+                "Trigger {} runs next at {next}.",
+                cron.code
+            );
         }
-        (None, None) => tracing::debug!(TRIGGER = cron.code, "Trigger {} has no schedule now.", cron.code),
+        (None, None) => tracing::debug!(
+            CRON_TRIGGER = cron.code,
+            "Trigger {} has no schedule now.",
+            cron.code
+        ),
     }
     Ok(None)
 }
@@ -312,7 +320,7 @@ async fn run(
     tx.commit().await?;
     match (fired, error) {
         (Some(fired), _) => tracing::info!(
-            TRIGGER = cron.code,
+            CRON_TRIGGER = cron.code,
             TERM = term.number(),
             RECORDS = records,
             XACT = fired.xact,
@@ -321,7 +329,7 @@ async fn run(
         ),
         (None, Some(error)) => {
             tracing::warn!(
-                TRIGGER = cron.code,
+                CRON_TRIGGER = cron.code,
                 TERM = term.number(),
                 error,
                 "Trigger {} failed.",
@@ -329,7 +337,7 @@ async fn run(
             );
         }
         (None, None) => tracing::warn!(
-            TRIGGER = cron.code,
+            CRON_TRIGGER = cron.code,
             "Trigger {} missed a run, and does not make up for it.",
             cron.code
         ),
