@@ -353,3 +353,23 @@ async fn who_holds_a_trigger_open_holds_nobody_else_up() {
     desk.until("select count(distinct code) = 4 from sicantik_notify.cron_run where asked_by is not null")
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_fires_nothing_and_the_real_one_catches_up() {
+    let desk = daily(1).await;
+    let _daemon = desk.quick().await;
+    planned(&desk).await;
+    desk.sql(
+        "insert into public.ir_config_parameter (key, value) values ('database.is_neutralized', 'true')",
+    )
+    .await;
+    desk.sql("select sicantik_notify.cron_run_now('nightly')").await;
+    desk.until(
+        "select last_error like '%neutralised%' from sicantik_notify.v_trigger where code = 'nightly'",
+    )
+    .await;
+    assert_eq!(desk.number(RUNS).await, 0);
+    desk.sql("delete from public.ir_config_parameter where key = 'database.is_neutralized'")
+        .await;
+    desk.until(&format!("select ({RUNS}) = 1")).await;
+}

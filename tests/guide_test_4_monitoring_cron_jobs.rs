@@ -101,9 +101,11 @@ async fn guide_test_4_monitoring_cron_jobs() {
     let waiting = desk.message("+6281234567891").await;
     // Both daemons have looked since: one sweeps by hand, both keep their second of housekeeping.
     desk.office.run(&["cron", "run", "process_queue"]).await.unwrap();
-    desk.until("select count(*) = 2 from sicantik_notify.instance where heartbeat_at > (select changed_at from sicantik_notify.queue limit 1)
-                or heartbeat_at > (select max(created_at) + interval '1 second' from sicantik_notify.queue)")
-        .await;
+    desk.until(
+        "select count(*) = 2 from sicantik_notify.instance
+         where heartbeat_at > (select max(created_at) + interval '1 second' from sicantik_notify.queue)",
+    )
+    .await;
     let (state, why) = (
         desk.text(&format!(
             "select state from sicantik_notify.v_queue where id = {waiting}"
@@ -130,6 +132,12 @@ async fn guide_test_4_monitoring_cron_jobs() {
             .await,
         1
     );
+
+    let text = desk
+        .text(&format!("select sicantik_notify.queue_process_now({waiting})"))
+        .await
+        .unwrap();
+    assert!(text.contains("once the job process_queue is enabled"), "{text}");
 
     // Enable: it goes on at once.
     desk.office.run(&["cron", "enable", QUEUE_JOB]).await.unwrap();
@@ -200,4 +208,45 @@ async fn old_runs_are_forgotten_and_a_job_of_a_newer_version_is_a_failure_of_its
         .await;
     desk.until("select count(*) = 6 from sicantik_notify.v_cron_job where last_run is not null and last_error is null")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_look_and_operators_change_how_often_but_not_what() {
+    let desk = desk().await;
+    desk.sql("create role budi login in role sicantik_notify_viewer; create role siti login in role sicantik_notify_operator")
+        .await;
+    let (viewer, operator) = (
+        desk.office.connect_as("budi").await.unwrap(),
+        desk.office.connect_as("siti").await.unwrap(),
+    );
+    viewer
+        .batch_execute(
+            "select * from sicantik_notify.v_cron_job; select * from sicantik_notify.v_cron_run; select * from sicantik_notify.v_instance",
+        )
+        .await
+        .unwrap();
+    operator
+        .batch_execute(
+            "update sicantik_notify.cron_job set priority = 21 where code = 'process_queue';
+             select sicantik_notify.cron_run_now('process_queue')",
+        )
+        .await
+        .unwrap();
+    for (client, statement) in [
+        (&viewer, "select sicantik_notify.cron_run_now('process_queue')"),
+        (&viewer, "select sicantik_notify.cron_disable('process_queue')"),
+        (&viewer, "update sicantik_notify.cron_job set active = false"),
+        (&operator, "update sicantik_notify.cron_job set method = 'x'"),
+        (&operator, "delete from sicantik_notify.cron_job"),
+        (
+            &operator,
+            "insert into sicantik_notify.cron_run (kind, code, outcome, started_at, term) values ('job', 'x', 'done', now(), 0)",
+        ),
+        (&operator, "update sicantik_notify.leader set term = 9"),
+    ] {
+        let refused = client.batch_execute(statement).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().code(), "42501", "{statement}");
+    }
+    let asked = "select asked_by from sicantik_notify.v_cron_job where code = 'process_queue'";
+    assert_eq!(desk.text(asked).await.as_deref(), Some("siti"));
 }

@@ -100,3 +100,4 @@ grant select, update (active, interval_number, interval_type, priority) on sican
 grant execute on function sicantik_notify.cron_run_now(text), sicantik_notify.cron_enable(text), sicantik_notify.cron_disable(text),
     sicantik_notify.cron_retime(text, integer, text), sicantik_notify.cron_retime(text, text)
     to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.schedule_refusal() to sicantik_notifyd;

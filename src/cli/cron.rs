@@ -32,7 +32,7 @@ enum Action {
         /// Code or name
         name: String,
         /// Seconds to wait for its end
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
         wait: u64,
         /// Print one JSON object, for scripts
         #[arg(long)]

@@ -62,6 +62,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_blacklist.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
+    "functions/schedule_refusal.sql",
     "functions/cron_operations.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",

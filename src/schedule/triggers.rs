@@ -1,7 +1,7 @@
 //! Cron triggers: a run selects its records by the trigger's domain in one statement, and its events go the way of every event.
 //! Promises: history and events commit together within the term, so a run happens once or not at all; after downtime it
 //! catches up as `catch_up` says; a clock that is set back runs nothing twice; a run waits until the events of the one
-//! before are evaluated; a trigger that cannot run is a problem of its own.
+//! before are evaluated; a copy of the database fires nothing; a trigger that cannot run is a problem of its own.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -88,7 +88,11 @@ pub(super) async fn look(database: &Database, term: Term, holder: &str) -> Resul
         if state.next_run_at.is_none_or(|at| at > now) && cron.request.is_none() {
             continue;
         }
-        if let Some(waits) = still_running(&client, state).await? {
+        let waits = match refusal(&client).await? {
+            Some(reason) => Some(reason),
+            None => still_running(&client, state).await?,
+        };
+        if let Some(waits) = waits {
             note(&mut client, term, state, Some(&waits)).await?;
             continue;
         }
@@ -165,6 +169,15 @@ async fn plan(
         ),
     }
     Ok(None)
+}
+
+/// Why nothing may be fired in this database, if so: in a copy, messages would pile up that leave once it is armed.
+async fn refusal(client: &deadpool_postgres::Client) -> Result<Option<String>, LeaderError> {
+    let row = client
+        .query_one("select sicantik_notify.schedule_refusal()", &[])
+        .await?;
+    let reason: Option<String> = row.get(0);
+    Ok(reason.map(|reason| format!("waits, since nothing may be sent from here: {reason}")))
 }
 
 /// Why the next run must wait, if it must.
