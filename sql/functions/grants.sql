@@ -28,6 +28,12 @@ grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sica
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
     sicantik_notify.storm_count to sicantik_notifyd;
 grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+-- Schedules: the leader moves its lease and the state of jobs; what they are and when they run is the operator's.
+grant select, update on sicantik_notify.leader to sicantik_notifyd;
+grant select on sicantik_notify.cron_job to sicantik_notifyd;
+grant select, insert, update on sicantik_notify.cron_state to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.cron_run to sicantik_notifyd;
+grant select, delete on sicantik_notify.cron_request to sicantik_notifyd;
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
@@ -46,7 +52,8 @@ grant select (provider_id, name, credential) on sicantik_notify.provider_secret 
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
-    sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance
+    to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -89,3 +96,9 @@ grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_no
     sicantik_notify.queue_cancel(bigint), sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz),
     sicantik_notify.rule_release(text, bigint), sicantik_notify.rule_discard(text) to sicantik_notify_operator;
 grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;
+-- Names and descriptions of jobs are ours: operators change how often and how urgently they run.
+grant select, update (active, interval_number, interval_type, priority) on sicantik_notify.cron_job to sicantik_notify_operator;
+grant execute on function sicantik_notify.cron_run_now(text), sicantik_notify.cron_enable(text), sicantik_notify.cron_disable(text),
+    sicantik_notify.cron_retime(text, integer, text), sicantik_notify.cron_retime(text, text)
+    to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.schedule_refusal() to sicantik_notifyd;

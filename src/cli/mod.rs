@@ -1,11 +1,12 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `check --strict`), goes on (`cron run`) or is unknown (`explain`).
 
 mod arm;
 mod blacklist;
 mod check;
+mod cron;
 mod demo;
 mod doctor;
 mod domain;
@@ -72,7 +73,7 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     check --strict), or is unknown (explain)";
+     check --strict), goes on (cron run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -130,6 +131,8 @@ enum Command {
     Provider(provider::Args),
     /// List, preview, check and sync the templates
     Template(template::Args),
+    /// List, run, enable, disable and re-time jobs and cron triggers
+    Cron(cron::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -233,6 +236,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Uninstall(args) => uninstall::execute(&config, args).await,
+        Command::Cron(args) => Box::pin(cron::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(Done::Well),
     }
