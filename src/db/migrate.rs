@@ -62,6 +62,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_blacklist.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
+    "functions/campaign.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
 ];
@@ -70,6 +71,9 @@ const FUNCTIONS: &[(&str, &str)] = files![
 const VIEWS: &[(&str, &str)] = files![
     "views/v_queue.sql",
     "views/v_queue_summary.sql",
+    "views/v_campaign.sql",
+    "views/v_campaign_progress.sql",
+    "views/v_campaign_skipped.sql",
     "views/v_log.sql",
     "views/v_blacklist.sql",
     "views/v_attempt.sql",
