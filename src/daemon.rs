@@ -27,6 +27,8 @@ use crate::http::receipts::Receipts;
 use crate::observe::manager;
 use crate::observe::pulse::Pulse;
 use crate::queue::holding::Holding;
+use crate::schedule::Scheduler;
+use crate::schedule::jobs::Tools;
 use heartbeat::Heartbeat;
 use supervise::{feed_watchdog, supervise};
 
@@ -88,6 +90,7 @@ enum End {
 
 /// What stands before the stages begin.
 struct Begun {
+    name: String,
     endpoint: Endpoint,
     database: Database,
     arming: Arming,
@@ -123,6 +126,7 @@ async fn begin(config: &Config) -> Result<Begun, DaemonError> {
     let heartbeat =
         Heartbeat::register(endpoint.pool(1)?, config, &name, arming.clone(), holding.clone()).await?;
     Ok(Begun {
+        name,
         endpoint,
         database,
         arming,
@@ -145,6 +149,7 @@ async fn serve(
         begun = Box::pin(begin(config)) => begun?,
     };
     let Begun {
+        name,
         endpoint,
         database,
         arming,
@@ -164,7 +169,11 @@ async fn serve(
 
     let stop_stages = stop.child_token();
     let wakes = Arc::new(Wakes::default());
-    let pulses = [Pulse::new("evaluate"), Pulse::new("deliver")];
+    let pulses = [
+        Pulse::new("evaluate"),
+        Pulse::new("deliver"),
+        Pulse::new("schedule"),
+    ];
     let mut stages = vec![
         supervise("listen", stop_stages.clone(), {
             let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop_stages.clone());
@@ -197,6 +206,30 @@ async fn serve(
                     terms,
                 };
                 receipts.run(stop.clone())
+            }
+        }),
+        supervise("schedule", stop_stages.clone(), {
+            let (endpoint, wakes, stop, pulse) = (
+                endpoint.clone(),
+                wakes.clone(),
+                stop_stages.clone(),
+                pulses[2].clone(),
+            );
+            let tools = Tools {
+                arming: arming.clone(),
+                client: http.clone(),
+                instance,
+            };
+            move |_| {
+                let scheduler = Scheduler {
+                    endpoint: endpoint.clone(),
+                    instance,
+                    name: name.clone(),
+                    wakes: wakes.clone(),
+                    tools: tools.clone(),
+                    pulse: pulse.clone(),
+                };
+                scheduler.run(stop.clone())
             }
         }),
         supervise("deliver", stop_stages.clone(), {

@@ -11,6 +11,7 @@
 //! | [`capture`]  | stage 1: a host write becomes a row of `event`, in the host's own transaction |
 //! | [`evaluate`] | stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction |
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
+//! | [`schedule`] | what happens by the clock: jobs and cron triggers, run by one instance |
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`lang`]     | what users write: Odoo domains |
@@ -35,4 +36,5 @@ pub mod http;
 pub mod lang;
 pub mod observe;
 pub mod queue;
+pub mod schedule;
 pub mod testkit;

@@ -32,6 +32,11 @@ grant select on sicantik_notify.campaign to sicantik_notifyd;
 grant select, insert on sicantik_notify.campaign_target to sicantik_notifyd;
 grant select, insert on sicantik_notify.campaign_delta to sicantik_notifyd;
 grant select on sicantik_notify.campaign_count to sicantik_notifyd;
+-- Schedules: the leader moves its lease and the state of jobs; what they are and when they run is the operator's.
+grant select, update on sicantik_notify.leader to sicantik_notifyd;
+grant select on sicantik_notify.cron_job to sicantik_notifyd;
+grant select, insert, update on sicantik_notify.cron_state to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.cron_run to sicantik_notifyd;
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    TimeoutType,
+};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -178,11 +181,41 @@ impl Endpoint {
         }
     }
 
+    /// A pool for scheduled work, of which a new leader waits for every transaction that the old one left open: none is idle in a
+    /// transaction for more than 2 s, and a statement whose client is gone ends.
+    ///
+    /// # Errors
+    /// [`ConnectError::Pool`] if the pool cannot be built.
+    pub fn scheduling_pool(&self, size: usize) -> Result<Database, ConnectError> {
+        let mut other = self.clone();
+        let options = format!(
+            "{} -c idle_in_transaction_session_timeout=2s -c statement_timeout=60s",
+            other.config.get_options().unwrap_or_default()
+        );
+        other.config.options(options.trim_start());
+        // Not an option of the connection: a server that does not know it would refuse.
+        let setup = Hook::async_fn(|client: &mut ClientWrapper, _| {
+            Box::pin(async move {
+                client
+                    .batch_execute(
+                        "select set_config(name, '1s', false) from pg_settings where name = 'client_connection_check_interval'",
+                    )
+                    .await
+                    .map_err(HookError::Backend)
+            })
+        });
+        other.pool_with(size, Some(setup))
+    }
+
     /// A pool of at most `size` connections.
     ///
     /// # Errors
     /// [`ConnectError::Pool`] if the pool cannot be built.
     pub fn pool(&self, size: usize) -> Result<Database, ConnectError> {
+        self.pool_with(size, None)
+    }
+
+    fn pool_with(&self, size: usize, setup: Option<Hook>) -> Result<Database, ConnectError> {
         let manager = Manager::from_config(
             self.config.clone(),
             self.tls.clone(),
@@ -190,7 +223,11 @@ impl Endpoint {
                 recycling_method: RecyclingMethod::Fast,
             },
         );
-        let pool = Pool::builder(manager)
+        let mut builder = Pool::builder(manager);
+        if let Some(setup) = setup {
+            builder = builder.post_create(setup);
+        }
+        let pool = builder
             .max_size(size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(self.timeout))

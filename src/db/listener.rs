@@ -46,7 +46,11 @@ pub async fn listen(endpoint: Endpoint, wakes: Arc<Wakes>, stop: CancellationTok
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Channels, as the hooks and the triggers of the configuration use them.
-const CHANNELS: [&str; 2] = ["sicantik_notify_event", "sicantik_notify_config"];
+const CHANNELS: [&str; 3] = [
+    "sicantik_notify_event",
+    "sicantik_notify_config",
+    "sicantik_notify_schedule",
+];
 
 /// What a notification wakes.
 #[derive(Debug, Default)]
@@ -57,16 +61,26 @@ pub struct Wakes {
     pub configuration: Notify,
     /// Messages may be due.
     pub messages: Notify,
+    /// A job was asked for, enabled or timed anew, or a trigger was; matters to the leader only.
+    pub schedule: Notify,
     /// Receipts may wait; nothing but this process tells.
     pub receipts: Notify,
 }
 
 impl Wakes {
-    fn of(&self, channel: &str) -> Option<&Notify> {
+    fn wake(&self, channel: &str) {
         match channel {
-            "sicantik_notify_event" => Some(&self.events),
-            "sicantik_notify_config" => Some(&self.configuration),
-            _ => None,
+            "sicantik_notify_event" => self.events.notify_one(),
+            "sicantik_notify_config" => {
+                self.configuration.notify_one();
+                self.schedule.notify_one();
+            }
+            "sicantik_notify_schedule" => {
+                self.schedule.notify_one();
+                // The queue's job may have been enabled.
+                self.messages.notify_one();
+            }
+            _ => {}
         }
     }
 }
@@ -88,13 +102,11 @@ async fn session(endpoint: &Endpoint, wakes: &Wakes, subscribed_now: impl FnOnce
                 if let Some(tell) = subscribed_now.take() {
                     tell();
                 }
-                CHANNELS.iter().filter_map(|name| wakes.of(name)).for_each(Notify::notify_one);
+                CHANNELS.iter().for_each(|name| wakes.wake(name));
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(n))) => {
-                    if let Some(wake) = wakes.of(n.channel()) {
-                        wake.notify_one();
-                    }
+                    wakes.wake(n.channel());
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(super::describe(&error)),
