@@ -219,6 +219,8 @@ async fn serve(
                 arming: arming.clone(),
                 client: http.clone(),
                 instance,
+                python: config.python.limits(),
+                stop: stop_stages.clone(),
             };
             move |_| {
                 let scheduler = Scheduler {

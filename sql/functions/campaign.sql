@@ -101,6 +101,22 @@ end
 $campaign_may_run$;
 comment on function sicantik_notify.campaign_may_run(sicantik_notify.campaign) is 'Refuses to run a campaign whose rule, trigger or template is not in force';
 
+-- campaign_wake(at): the job of campaigns runs then at the latest, unless it is disabled.
+create or replace function sicantik_notify.campaign_wake(p_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $campaign_wake$
+begin
+    update sicantik_notify.cron_state s
+    set next_run_at = p_at
+    where s.job = 'process_campaign_batch' and s.next_run_at > p_at;
+    perform pg_notify('sicantik_notify_schedule', '');
+end
+$campaign_wake$;
+comment on function sicantik_notify.campaign_wake(timestamptz) is 'The job of campaigns runs then at the latest';
+
 -- campaign_create(name, rule, domain, …): a new campaign, as a draft. Returns its id. The domain is compiled when it starts; the
 -- command line compiles it at once.
 create or replace function sicantik_notify.campaign_create(
@@ -149,6 +165,7 @@ begin
     end if;
     perform sicantik_notify.campaign_fits(campaign.rule, campaign.target_model, campaign.template_key);
     update sicantik_notify.campaign c set state = 'scheduled', scheduled_date = at, last_error = null where c.id = p_id;
+    perform sicantik_notify.campaign_wake(at);
     return format('campaign %s starts at %s', p_id, at::timestamptz(0));
 end
 $campaign_schedule$;
@@ -175,7 +192,7 @@ begin
     update sicantik_notify.campaign c
     set state = 'running', started_at = now_at, running_since = now_at, last_error = null
     where c.id = p_id;
-    perform pg_notify('sicantik_notify_schedule', '');
+    perform sicantik_notify.campaign_wake(now_at);
     return format('campaign %s is running: its targets are collected now', p_id);
 end
 $campaign_start$;
@@ -285,7 +302,7 @@ begin
     set slot_at = b.slot_at + away
     where b.series = 'campaign ' || p_id and b.slot_at > campaign.paused_at;
     perform sicantik_notify.campaign_unpark(p_id, campaign.paused_at, away);
-    perform pg_notify('sicantik_notify_schedule', '');
+    perform sicantik_notify.campaign_wake(now_at);
     return format('campaign %s is running', p_id);
 end
 $campaign_resume$;
@@ -302,10 +319,9 @@ declare
     moved bigint;
 begin
     update sicantik_notify.queue q
-    set scheduled_at = t.at,
-        waiting_for = case when t.at > sicantik_notify.clock() and r.schedule_type = 'batch' then 'batch' end
-    from sicantik_notify.rule r,
-         lateral (select case when q.scheduled_at > p_since then q.scheduled_at + p_away else q.scheduled_at end as at) t
+    set scheduled_at = case when q.scheduled_at > p_since then q.scheduled_at + p_away else q.scheduled_at end,
+        waiting_for = case when r.schedule_type = 'batch' and q.scheduled_at > p_since then 'batch' end
+    from sicantik_notify.rule r
     where q.campaign_id = p_id and q.waiting_for = 'campaign_paused' and q.state = 'pending' and r.id = q.rule_id;
     get diagnostics moved = row_count;
     return moved;
@@ -330,6 +346,7 @@ begin
     ended := sicantik_notify.messages_end(
         array(select q.id from sicantik_notify.queue q where q.campaign_id = p_id and q.state in ('pending', 'held') order by q.id),
         'cancelled', format('campaign %s was cancelled by %s', p_id, session_user));
+    perform sicantik_notify.campaign_wake(sicantik_notify.clock());
     return format('campaign %s is cancelled; %s messages that waited have ended', p_id, ended);
 end
 $campaign_cancel$;

@@ -6,8 +6,8 @@ select p.id, p.code, p.name, p.state, p.targets, p.released, p.waiting as waitin
        p.skipped_targets + p.skipped_messages as skipped,
        p.cancelled_messages + case when p.state = 'cancelled' then p.waiting else 0 end as cancelled,
        p.queued + case when p.state = 'cancelled' then 0 else p.waiting end as pending,
-       case when p.targets is null then null when n.units = 0 then 100.0
-            else floor(1000.0 * (n.units - p.queued - case when p.state = 'cancelled' then 0 else p.waiting end) / n.units) / 10 end as percent,
+       (case when p.targets is null then null when n.units = 0 then 100.0
+            else floor(1000.0 * (n.units - p.queued - case when p.state = 'cancelled' then 0 else p.waiting end) / n.units) / 10 end)::numeric(4, 1) as percent,
        n.per_hour,
        case when p.state = 'running' and p.targets is not null then
            sicantik_notify.clock() + greatest(

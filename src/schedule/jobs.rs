@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
 use super::leader::{LeaderError, Term};
 use crate::db::{ConnectError, Database};
 use crate::deliver::provider::Client;
 use crate::host::permit::Arming;
+use crate::lang::snippet::Limits;
 
 /// What a job works with.
 pub struct Work<'a> {
@@ -30,6 +32,10 @@ pub struct Tools {
     pub client: Client,
     /// Row of `instance`.
     pub instance: i64,
+    /// What one run of a rule's code may use.
+    pub python: Limits,
+    /// The process ends: what goes on for long comes to its end.
+    pub stop: CancellationToken,
 }
 
 /// What a run came to.
@@ -67,7 +73,7 @@ pub enum JobError {
 pub async fn run(code: &str, work: &Work<'_>) -> Result<Outcome, JobError> {
     match code {
         "process_queue" => Ok(Outcome::default()),
-        "process_campaign_batch" => Ok(Outcome::default()),
+        "process_campaign_batch" => super::campaign::run(work).await,
         "cleanup_logs" => Ok(Outcome::default()),
         "partitions" => Ok(Outcome::default()),
         "uncertain_sends" => Ok(Outcome::default()),
