@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -138,7 +139,9 @@ impl Runner {
             };
             if state.running_term.is_some() {
                 let error = "the instance that ran it ended before the job did";
-                let ended = Ended::failed(state.id, state.running_term.unwrap_or_default(), error.into());
+                let mut ended = Ended::failed(state.id, state.running_term.unwrap_or_default(), error.into());
+                // It did nothing wrong: no pause before the next try.
+                ended.outcome.again = Some(Duration::ZERO);
                 ended.write(&mut client, term, &self.holder).await?;
                 tracing::warn!(CRON_JOB = job.code, "{}: {error}; it runs again.", job.name);
                 continue;

@@ -90,15 +90,27 @@ async fn a_campaign_takes_its_own_template_and_a_record_that_is_gone_is_said_to_
         .unwrap()
         .get(0);
     let _daemon = stand.daemon().await;
-    // Collected, but not reached.
-    desk.sql("begin; lock table sicantik_notify.campaign_count in share row exclusive mode").await;
-    let other = desk.office.admin().await.unwrap();
-    other.execute("select sicantik_notify.campaign_start($1)", &[&id]).await.unwrap();
-    let collected = format!("select targets = 3 from sicantik_notify.campaign where id = {id}");
-    desk.office.until(&other, &format!("select coalesce(({collected}), false)")).await.unwrap();
-    other.execute("select sicantik_notify.campaign_pause($1)", &[&id]).await.unwrap_err();
-    desk.sql("rollback").await;
+    // Collected, but not reached: the release takes the campaign's row first.
+    let lock = desk.office.admin().await.unwrap();
+    lock.batch_execute("begin; lock table sicantik_notify.campaign_target in share row exclusive mode").await.unwrap();
+    stand.act("start", id).await;
+    desk.until("select exists (select from pg_locks where relation = 'sicantik_notify.campaign_target'::regclass and not granted)")
+        .await;
+    stand.act("pause", id).await;
+    drop(lock);
+    desk.until(&format!("select targets = 3 from sicantik_notify.campaign where id = {id}")).await;
+    desk.sql(&format!("delete from public.sicantik_permit where id = {}", stand.first)).await;
+    stand.act("resume", id).await;
     stand.until_state(id, "completed").await;
+    assert_eq!(
+        stand.progress(id).await,
+        "completed targets 3 released 2 messages 2 sent 2 failed 0 skipped 1 cancelled 0 pending 0 percent 100.0"
+    );
+    let reason = format!("select outcome || ': ' || reason from sicantik_notify.v_campaign_skipped where campaign_id = {id}");
+    assert_eq!(
+        desk.text(&reason).await.as_deref(),
+        Some("gone: the record does not exist any more")
+    );
     let keys = desk
         .text("select string_agg(distinct template_key, ', ') from sicantik_notify.log where campaign_id is not null")
         .await;

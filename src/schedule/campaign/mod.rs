@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
 use super::jobs::{JobError, Outcome, Work};
-use super::leader::hold;
+use super::leader::{LeaderError, hold};
 use crate::db::ids::CampaignId;
 use crate::db::statements as sql;
 use crate::evaluate::configuration::Configuration;
@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(500);
 const TIDY: Duration = Duration::from_millis(1000);
 /// How long one run of the job goes on: its history has a row for each.
 const RUN: Duration = Duration::from_secs(240);
+
+/// Rounds in a row that may fail before the job counts as failed.
+const PATIENCE: u32 = 10;
 
 /// A campaign that runs, as the job sees it.
 struct Running {
@@ -68,6 +71,8 @@ struct Campaigns<'w> {
     /// Campaigns all of whose targets were reached.
     exhausted: HashSet<CampaignId>,
     tidied: Option<Instant>,
+    /// Rounds that failed, in a row.
+    failed: u32,
     done: Done,
 }
 
@@ -92,6 +97,7 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Outcome, JobError> {
         filling: HashSet::new(),
         exhausted: HashSet::new(),
         tidied: None,
+        failed: 0,
         done: Done::default(),
     };
     let begun = Instant::now();
@@ -99,7 +105,11 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Outcome, JobError> {
         if work.tools.stop.is_cancelled() {
             break Some(Duration::ZERO);
         }
-        match campaigns.round().await? {
+        let round = match campaigns.round().await {
+            Ok(round) => round,
+            Err(error) => campaigns.bear(error)?,
+        };
+        match round {
             Round::Idle { next } => break next,
             _ if begun.elapsed() > RUN => break Some(Duration::ZERO),
             Round::More => {}
@@ -136,6 +146,18 @@ enum Round {
 }
 
 impl Campaigns<'_> {
+    /// A server that restarts, or an evaluation that met ours crosswise, is no reason to leave campaigns for the job's pause after a
+    /// failure; an error that stays is.
+    fn bear(&mut self, error: JobError) -> Result<Round, JobError> {
+        self.failed += 1;
+        if matches!(error, JobError::Leader(LeaderError::Over(_))) || self.failed > PATIENCE {
+            return Err(error);
+        }
+        tracing::warn!(error = %error, "A round of the campaigns failed; trying again.");
+        self.portion = (self.portion / 2).max(1);
+        Ok(Round::Waiting)
+    }
+
     async fn round(&mut self) -> Result<Round, JobError> {
         let mut client = self.work.database.get().await?;
         let statement = client.prepare_cached(sql::CAMPAIGNS.sql).await?;
@@ -154,6 +176,7 @@ impl Campaigns<'_> {
         if untidy && (!more || self.tidied.is_none_or(|at| at.elapsed() > TIDY)) {
             self.tidy(&mut client).await?;
         }
+        self.failed = 0;
         Ok(match (more, running.is_empty() && !untidy) {
             (true, _) => Round::More,
             (false, false) => Round::Waiting,
