@@ -14,3 +14,5 @@ mod flight;
 mod leader;
 #[path = "campaigns/totals.rs"]
 mod totals;
+#[path = "campaigns/commands.rs"]
+mod commands;

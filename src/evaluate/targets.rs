@@ -14,7 +14,7 @@ use super::apply::{Batch, Limits};
 use super::cases::{Case, cases};
 use super::configuration::{Configuration, vars};
 use super::decision::{self, Decision, Outcome};
-use super::definition::{Rule, Trigger};
+use super::definition::{Rule, Tables, Trigger};
 use super::permits::Permits;
 use super::question::{Asking, Question};
 use super::rule::{RuleError, Work};
@@ -106,11 +106,38 @@ pub async fn compile(
     Ok(compiled.map(|compiled| (model.clone(), compiled)))
 }
 
+/// Tables of the host, with their columns, that a compiled domain of a campaign reads.
+pub fn tables(model: &Model, domain: &Compiled) -> Tables {
+    let mut tables: Tables = domain.tables.clone();
+    let own = tables.entry(model.table.clone()).or_default();
+    own.insert("id".to_owned());
+    own.extend(domain.columns.iter().cloned());
+    tables
+}
+
+/// What the campaigns that are not over read: so that whoever grants rights grants these too. A domain that does not compile
+/// reads nothing.
+///
+/// # Errors
+/// The server's.
+pub async fn all_tables(
+    tx: &Transaction<'_>,
+    configuration: &Configuration,
+) -> Result<Tables, tokio_postgres::Error> {
+    let mut all = Tables::new();
+    let query = "select target_model, target_domain from sicantik_notify.campaign where finished_at is null";
+    for row in tx.query(query, &[]).await? {
+        if let Ok((model, domain)) = compile(tx, configuration, row.get(0), row.get(1)).await? {
+            for (table, columns) in tables(&model, &domain) {
+                all.entry(table).or_default().extend(columns);
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// The rule as a campaign applies it: each record has a message of its own, with the campaign's template.
-fn terms<'c>(
-    configuration: &'c Configuration,
-    campaign: &Campaign,
-) -> Result<(&'c Trigger, Rule), TargetError> {
+fn terms(configuration: &Configuration, campaign: &Campaign) -> Result<(Trigger, Rule), TargetError> {
     let mut triggers = configuration.triggers.iter();
     let found = triggers.find_map(|t| Some((t, t.rules.iter().find(|r| r.code == campaign.rule)?)));
     let Some((trigger, rule)) = found else {
@@ -120,13 +147,21 @@ fn terms<'c>(
             None => format!("the trigger of rule {} is not in force", campaign.rule),
         }));
     };
-    let mut rule = rule.clone();
+    // Whether it is in force is for the one who asks; what it reads is read.
+    let mut rule = Rule {
+        active: true,
+        ..rule.clone()
+    };
     if let Some(key) = &campaign.template_key {
         rule.template_key.clone_from(key);
     }
     if let Ok(plan) = &mut rule.plan {
         plan.grouped = false;
     }
+    let trigger = Trigger {
+        rules: vec![rule.clone()],
+        ..trigger.clone()
+    };
     Ok((trigger, rule))
 }
 
@@ -217,11 +252,11 @@ pub async fn release(
     let (mut batch, xact) = begin(tx, configuration).await?;
     let changes = as_changes(campaign.id, &trigger.model.name, &xact, batch.now, ids);
     let refs: Vec<&Change> = changes.iter().collect();
-    let cases = cases(tx, &batch.asking, &trigger.model, &[trigger], &refs)
+    let cases = cases(tx, &batch.asking, &trigger.model, &[&trigger], &refs)
         .await
         .map_err(TargetError::from_server)?;
-    let there = existing(&mut batch.decisions, trigger, &rule, &cases);
-    batch.steps(trigger, &rule, &there).await?;
+    let there = existing(&mut batch.decisions, &trigger, &rule, &cases);
+    batch.steps(&trigger, &rule, &there).await?;
     decision::store(tx, &batch.decisions).await?;
     let told = told(&batch.decisions, ids);
     tracing::debug!(
@@ -315,14 +350,14 @@ pub async fn rehearse(
     let (mut batch, xact) = begin(tx, configuration).await?;
     let changes = as_changes(campaign.id, &trigger.model.name, &xact, batch.now, ids);
     let refs: Vec<&Change> = changes.iter().collect();
-    let cases = cases(tx, &batch.asking, &trigger.model, &[trigger], &refs)
+    let cases = cases(tx, &batch.asking, &trigger.model, &[&trigger], &refs)
         .await
         .map_err(TargetError::from_server)?;
-    let there = existing(&mut batch.decisions, trigger, &rule, &cases);
+    let there = existing(&mut batch.decisions, &trigger, &rule, &cases);
     let plan = rule.plan.as_ref().map_err(|e| TargetError::Rule(e.clone()))?;
     batch.has_template(&rule)?;
     let work = Work {
-        trigger,
+        trigger: &trigger,
         rule: &rule,
         plan,
     };

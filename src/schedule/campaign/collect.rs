@@ -1,6 +1,7 @@
 //! The targets of a campaign: its domain, compiled for the table at this moment, becomes rows of `campaign_target` in one
 //! statement. All or none: a leader that dies meanwhile leaves nothing, and the next one begins anew.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::{Campaigns, Running};
@@ -59,6 +60,10 @@ impl Campaigns<'_> {
                         return Ok(true);
                     }
                     Err(error) if of_the_moment(&error) => return Err(error.into()),
+                    Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
+                        "target_domain reads what the daemon may not read ({}); run `sicantik-notifyd hooks install` as a DBA",
+                        crate::db::describe(&error)
+                    ),
                     Err(error) => format!("target_domain: {}", crate::db::describe(&error)),
                 }
             }
