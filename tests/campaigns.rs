@@ -6,13 +6,13 @@ mod desk;
 
 #[path = "campaigns/basic.rs"]
 mod basic;
-#[path = "campaigns/stand.rs"]
-mod stand;
+#[path = "campaigns/commands.rs"]
+mod commands;
 #[path = "campaigns/flight.rs"]
 mod flight;
 #[path = "campaigns/leader.rs"]
 mod leader;
+#[path = "campaigns/stand.rs"]
+mod stand;
 #[path = "campaigns/totals.rs"]
 mod totals;
-#[path = "campaigns/commands.rs"]
-mod commands;

@@ -439,6 +439,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $campaign_tidy$
 declare
     campaign record;
@@ -464,12 +468,11 @@ begin
             perform sicantik_notify.campaign_unpark(campaign.id, 'infinity', interval '0');
         end if;
     end loop;
-    delete from sicantik_notify.campaign_target t
-    where t.ctid = any (array(
-        select o.ctid from sicantik_notify.campaign c
-        join sicantik_notify.campaign_target o on o.campaign_id = c.id
-        where c.state = 'cancelled'
-        limit 20000));
+    for campaign in select c.id from sicantik_notify.campaign c where c.state = 'cancelled' loop
+        delete from sicantik_notify.campaign_target t
+        where t.campaign_id = campaign.id
+          and t.record_id = any (array(select sicantik_notify.campaign_next(campaign.id, '-9223372036854775808'::bigint, 20000)));
+    end loop;
     return query
     update sicantik_notify.campaign c
     set state = 'completed', finished_at = sicantik_notify.clock(), last_error = null
@@ -530,6 +533,7 @@ create or replace function sicantik_notify.campaign_totals(p_id bigint)
 returns table (outcome text, n bigint)
 language sql
 stable
+security definer -- views call it for whoever may see them
 set search_path = pg_catalog, pg_temp
 as $campaign_totals$
     select x.outcome, sum(x.n)::bigint
@@ -546,6 +550,7 @@ create or replace function sicantik_notify.rule_duration(p_rule text, p_messages
 returns interval
 language sql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
 as $rule_duration$
     select greatest(

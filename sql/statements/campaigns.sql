@@ -11,8 +11,8 @@ from (
             from sicantik_notify.campaign s where s.state = 'scheduled') as next_due,
            exists (select from sicantik_notify.campaign_delta)
            or exists (select from sicantik_notify.campaign s where s.state = 'running' and s.materialised_at is not null)
-           or exists (select from sicantik_notify.campaign_target o
-                      where o.campaign_id = any (array(select s.id from sicantik_notify.campaign s where s.state = 'cancelled')))
+           or exists (select from sicantik_notify.campaign s, sicantik_notify.campaign_next(s.id, '-9223372036854775808'::bigint, 1)
+                      where s.state = 'cancelled')
            or exists (select from sicantik_notify.queue q join sicantik_notify.campaign s on s.id = q.campaign_id
                       where q.waiting_for = 'campaign_paused' and s.state <> 'paused') as untidy
 ) x

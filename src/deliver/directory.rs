@@ -214,7 +214,8 @@ impl Directory {
         key: &TemplateKey,
         messages: &[(Option<PartnerId>, &str, &Map<String, Value>)],
     ) -> Result<Vec<Choice>, tokio_postgres::Error> {
-        let asked: Vec<(Option<PartnerId>, &str)> = messages.iter().map(|(p, phone, _)| (*p, *phone)).collect();
+        let asked: Vec<(Option<PartnerId>, &str)> =
+            messages.iter().map(|(p, phone, _)| (*p, *phone)).collect();
         let known = self.recipients(client, &asked).await?;
         let now: DateTime<Utc> = client
             .query_one("select sicantik_notify.clock()", &[])

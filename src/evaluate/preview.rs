@@ -113,7 +113,7 @@ fn as_change(look: Look<'_>) -> Change {
         target_trigger: None,
         target_rule: None,
         kwargs: Map::new(),
-            campaign: None,
+        campaign: None,
         steps: vec![Step {
             id: EventId(0),
             operation: Operation::Fired,

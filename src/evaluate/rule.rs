@@ -111,7 +111,12 @@ impl Batch<'_> {
         self.fail(work.trigger, work.rule, case.change, error);
     }
 
-    pub(super) async fn steps(&mut self, trigger: &Trigger, rule: &Rule, cases: &[&Case<'_>]) -> Result<(), RuleError> {
+    pub(super) async fn steps(
+        &mut self,
+        trigger: &Trigger,
+        rule: &Rule,
+        cases: &[&Case<'_>],
+    ) -> Result<(), RuleError> {
         let plan = rule.plan.as_ref();
         let plan = plan.map_err(|e| RuleError::Configuration(e.clone()))?;
         let work = Work { trigger, rule, plan };

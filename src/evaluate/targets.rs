@@ -64,7 +64,11 @@ impl TargetError {
         match error.code().map(SqlState::code) {
             Some("57014") => Self::TooSlow,
             // Transaction conflicts, resources, shutdown, locks: try again.
-            Some(code) if ["40", "53", "55", "57", "58", "08", "25"].iter().any(|c| code.starts_with(c)) => {
+            Some(code)
+                if ["40", "53", "55", "57", "58", "08", "25"]
+                    .iter()
+                    .any(|c| code.starts_with(c)) =>
+            {
                 Self::Server(error)
             }
             Some(_) => Self::Rule(crate::db::describe(&error)),
@@ -141,9 +145,15 @@ fn terms(configuration: &Configuration, campaign: &Campaign) -> Result<(Trigger,
     let mut triggers = configuration.triggers.iter();
     let found = triggers.find_map(|t| Some((t, t.rules.iter().find(|r| r.code == campaign.rule)?)));
     let Some((trigger, rule)) = found else {
-        let broken = configuration.problems.iter().find(|p| p.about.starts_with("trigger "));
+        let broken = configuration
+            .problems
+            .iter()
+            .find(|p| p.about.starts_with("trigger "));
         return Err(TargetError::Rule(match broken {
-            Some(problem) => format!("its trigger is not in force ({}: {})", problem.about, problem.summary),
+            Some(problem) => format!(
+                "its trigger is not in force ({}: {})",
+                problem.about, problem.summary
+            ),
             None => format!("the trigger of rule {} is not in force", campaign.rule),
         }));
     };
@@ -232,9 +242,10 @@ fn existing<'s, 'c>(
 ) -> Vec<&'s Case<'c>> {
     let (gone, there): (Vec<_>, Vec<_>) = cases.iter().partition(|c| c.gone);
     let reason = "the record does not exist any more";
-    decisions.extend(gone.iter().map(|case| {
-        Decision::new(Outcome::Gone, case.change, &trigger.code, reason).rule(&rule.code)
-    }));
+    decisions.extend(
+        gone.iter()
+            .map(|case| Decision::new(Outcome::Gone, case.change, &trigger.code, reason).rule(&rule.code)),
+    );
     there
 }
 
@@ -259,13 +270,14 @@ pub async fn release(
     batch.steps(&trigger, &rule, &there).await?;
     decision::store(tx, &batch.decisions).await?;
     let told = told(&batch.decisions, ids);
-    tracing::debug!(
+    tracing::info!(
         CAMPAIGN_ID = campaign.id.0,
         RULE = rule.code,
         MESSAGES = told.messages,
-        "Campaign {} reached {} targets.",
+        "Campaign {} reached {} targets: {} messages.",
         campaign.id,
-        ids.len()
+        ids.len(),
+        told.messages
     );
     Ok(told)
 }
@@ -440,7 +452,12 @@ mod tests {
         ];
         let told = told(&decisions, &[1, 2, 3, 4]);
         assert_eq!(told.messages, 2);
-        let expected = [("error", 1), ("no_phone", 1), ("released", 1), ("rule_condition", 1)];
+        let expected = [
+            ("error", 1),
+            ("no_phone", 1),
+            ("released", 1),
+            ("rule_condition", 1),
+        ];
         assert_eq!(told.outcomes, BTreeMap::from(expected));
     }
 }

@@ -23,8 +23,10 @@ async fn the_guides_second_test_a_campaign_reaches_every_approved_permit_in_batc
     .await;
     println!("{}", stand.progress(id).await);
     for (offset, sent) in [("2 minutes", 10), ("4 minutes", 12)] {
-        desk.sql(&format!("alter database sicantik set sicantik_notify.clock_offset = '{offset}'"))
-            .await;
+        desk.sql(&format!(
+            "alter database sicantik set sicantik_notify.clock_offset = '{offset}'"
+        ))
+        .await;
         desk.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sicantik_notifyd'")
             .await;
         desk.accepted(sent).await;
@@ -49,22 +51,51 @@ async fn each_state_allows_what_it_should_and_says_what_it_refuses() {
     let id = stand.draft(&stand.domain(1)).await;
     let of = |what: &str| format!("select sicantik_notify.campaign_{what}({id})");
     let says = |text: &str| ("55000".to_owned(), format!("campaign {id} {text}"));
-    assert_eq!(stand.refused(&of("pause")).await, says("is a draft and cannot be paused"));
-    assert_eq!(stand.refused(&of("resume")).await, says("is a draft and cannot be resumed"));
-    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'").await;
+    assert_eq!(
+        stand.refused(&of("pause")).await,
+        says("is a draft and cannot be paused")
+    );
+    assert_eq!(
+        stand.refused(&of("resume")).await,
+        says("is a draft and cannot be resumed")
+    );
+    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'")
+        .await;
     let inactive = stand.refused(&of("start")).await;
-    assert_eq!(inactive, ("55000".into(), format!("rule reminder_rule of campaign {id} is inactive")));
-    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'").await;
+    assert_eq!(
+        inactive,
+        (
+            "55000".into(),
+            format!("rule reminder_rule of campaign {id} is inactive")
+        )
+    );
+    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'")
+        .await;
     stand.act("start", id).await;
-    assert_eq!(stand.refused(&of("start")).await, says("is running and cannot be started"));
+    assert_eq!(
+        stand.refused(&of("start")).await,
+        says("is running and cannot be started")
+    );
     stand.act("pause", id).await;
-    assert_eq!(stand.refused(&of("pause")).await, says("is paused and cannot be paused"));
+    assert_eq!(
+        stand.refused(&of("pause")).await,
+        says("is paused and cannot be paused")
+    );
     stand.act("resume", id).await;
     stand.act("cancel", id).await;
-    assert_eq!(stand.refused(&of("cancel")).await, says("is cancelled and cannot be cancelled"));
-    assert_eq!(stand.refused(&of("resume")).await, says("is cancelled and cannot be resumed"));
+    assert_eq!(
+        stand.refused(&of("cancel")).await,
+        says("is cancelled and cannot be cancelled")
+    );
+    assert_eq!(
+        stand.refused(&of("resume")).await,
+        says("is cancelled and cannot be resumed")
+    );
     let change = format!("update sicantik_notify.campaign set target_domain = '[]' where id = {id}");
-    assert_eq!(stand.refused(&change).await, says("is cancelled and cannot be changed"));
+    assert_eq!(
+        stand.refused(&change).await,
+        says("is cancelled and cannot be changed")
+    );
     let (code, _) = stand.refused("select sicantik_notify.campaign_start(4711)").await;
     assert_eq!(code, "P0002");
     // A rule about something else.

@@ -10,21 +10,46 @@ async fn a_campaign_from_the_command_line_from_its_making_to_its_end() {
     let office = &stand.desk.office;
     let domain = stand.domain(5);
     let said = office
-        .run(&["campaign", "create", "Peringatan", "--rule", RULE, "--domain", &domain, "--code", "peringatan"])
+        .run(&[
+            "campaign",
+            "create",
+            "Peringatan",
+            "--rule",
+            RULE,
+            "--domain",
+            &domain,
+            "--code",
+            "peringatan",
+        ])
         .await
         .unwrap();
     assert!(said.contains("its domain means 5 records now"), "{said}");
     let listed = office.run(&["campaign", "list"]).await.unwrap();
-    assert!(listed.contains("Peringatan") && listed.contains("draft"), "{listed}");
+    assert!(
+        listed.contains("Peringatan") && listed.contains("draft"),
+        "{listed}"
+    );
     let _daemon = stand.daemon().await;
     let said = office.run(&["campaign", "start", "peringatan"]).await.unwrap();
     assert!(said.contains("is running"), "{said}");
     let watched = office.run(&["campaign", "watch", "peringatan"]).await.unwrap();
     assert!(watched.ends_with("is completed.\n"), "{watched}");
-    let shown: Value =
-        serde_json::from_str(&office.run(&["campaign", "show", "peringatan", "--json"]).await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_str(
+        &office
+            .run(&["campaign", "show", "peringatan", "--json"])
+            .await
+            .unwrap(),
+    )
+    .unwrap();
     assert_eq!((&shown["sent"], &shown["percent"]), (&5.into(), &100.0.into()));
-    let refused = office.run(&["campaign", "pause", "peringatan"]).await.unwrap_err().to_string();
+    let record = format!("sicantik.permit,{}", stand.first);
+    let told = office.run(&["explain", "--record", &record]).await.unwrap();
+    assert!(told.contains("was a target of campaign 1 (Peringatan)"), "{told}");
+    let refused = office
+        .run(&["campaign", "pause", "peringatan"])
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("is completed and cannot be paused"), "{refused}");
 }
 
@@ -34,12 +59,29 @@ async fn a_wrong_domain_is_refused_with_its_place_before_anything_is_written() {
     let said = stand
         .desk
         .office
-        .run(&["campaign", "create", "x", "--rule", RULE, "--domain", "[('statuss', '=', 'active')]"])
+        .run(&[
+            "campaign",
+            "create",
+            "x",
+            "--rule",
+            RULE,
+            "--domain",
+            "[('statuss', '=', 'active')]",
+        ])
         .await
         .unwrap_err()
         .to_string();
-    assert!(said.contains("target_domain") && said.contains("statuss"), "{said}");
-    assert_eq!(stand.desk.number("select count(*) from sicantik_notify.campaign").await, 0);
+    assert!(
+        said.contains("target_domain") && said.contains("statuss"),
+        "{said}"
+    );
+    assert_eq!(
+        stand
+            .desk
+            .number("select count(*) from sicantik_notify.campaign")
+            .await,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +100,9 @@ async fn a_dry_run_tells_who_gets_what_and_who_does_not_and_writes_nothing() {
     ))
     .await;
     let id = stand.draft(&stand.domain(250)).await.to_string();
-    let before = desk.number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint").await;
+    let before = desk
+        .number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        .await;
     let said = desk.office.run(&["campaign", "dry-run", &id]).await.unwrap();
     println!("{said}");
     for part in [
@@ -71,13 +115,25 @@ async fn a_dry_run_tells_who_gets_what_and_who_does_not_and_writes_nothing() {
         "To Warga 2 ",
         "100 per hour: 247 messages take 2 hours at least",
     ] {
-        assert!(said.to_lowercase().contains(&part.to_lowercase()), "{part:?} is not in\n{said}");
+        assert!(
+            said.to_lowercase().contains(&part.to_lowercase()),
+            "{part:?} is not in\n{said}"
+        );
     }
     assert_eq!(desk.number("select count(*) from sicantik_notify.queue").await, 0);
-    assert_eq!(desk.number("select count(*) from sicantik_notify.decision").await, 0);
-    let after = desk.number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint").await;
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.decision").await,
+        0
+    );
+    let after = desk
+        .number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        .await;
     assert_eq!(before, after, "a transaction wrote");
-    let some = desk.office.run(&["campaign", "dry-run", &id, "--sample", "10", "--json"]).await.unwrap();
+    let some = desk
+        .office
+        .run(&["campaign", "dry-run", &id, "--sample", "10", "--json"])
+        .await
+        .unwrap();
     let some: Value = serde_json::from_str(&some).unwrap();
     assert_eq!((&some["records"], &some["looked_at"]), (&250.into(), &10.into()));
 }

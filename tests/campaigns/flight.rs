@@ -28,10 +28,13 @@ async fn settled(desk: &Desk) {
     let quiet = "select not exists (select from sicantik_notify.queue where state = 'processing')
                     and not exists (select from sicantik_notify.queue where state = 'pending' and ready)";
     desk.until(quiet).await;
-    desk.sql("update sicantik_notify.rule set active = true where code = 'notify_permit_approved'").await;
-    let other = desk.message("+6281300000001").await;
-    desk.until(&format!("select exists (select from sicantik_notify.log where id = {other} and state = 'sent')"))
+    desk.sql("update sicantik_notify.rule set active = true where code = 'notify_permit_approved'")
         .await;
+    let other = desk.message("+6281300000001").await;
+    desk.until(&format!(
+        "select exists (select from sicantik_notify.log where id = {other} and state = 'sent')"
+    ))
+    .await;
     desk.until(quiet).await;
 }
 
@@ -57,9 +60,19 @@ async fn a_paused_campaign_sends_nothing_and_goes_on_where_it_stopped() {
     let waits = "select bool_and(waiting_for = 'campaign paused') from sicantik_notify.v_queue where finished_at is null";
     desk.until(waits).await;
     println!("{said}\n{}", stand.progress(id).await);
-    let some: i64 = desk.number("select min(id) from sicantik_notify.queue where campaign_id is not null").await;
-    let (code, message) = stand.refused(&format!("select sicantik_notify.queue_process_now({some})")).await;
-    assert_eq!((code.as_str(), message), ("55000", format!("message {some} belongs to campaign {id}, which is paused")));
+    let some: i64 = desk
+        .number("select min(id) from sicantik_notify.queue where campaign_id is not null")
+        .await;
+    let (code, message) = stand
+        .refused(&format!("select sicantik_notify.queue_process_now({some})"))
+        .await;
+    assert_eq!(
+        (code.as_str(), message),
+        (
+            "55000",
+            format!("message {some} belongs to campaign {id}, which is paused")
+        )
+    );
     stand.act("resume", id).await;
     stand.until_state(id, "completed").await;
     assert_eq!(of_campaign(desk).await, MANY as usize);
@@ -77,14 +90,18 @@ async fn a_cancelled_campaign_ends_at_once() {
     desk.sql("update sicantik_notify.rule set schedule_type = 'batch', batch_size = 300 where code = 'reminder_rule'").await;
     let _daemon = stand.daemon_with(CONFIG).await;
     let id = begun(&stand).await;
-    desk.until(&format!("select released = 700 from sicantik_notify.v_campaign_progress where id = {id}")).await;
+    desk.until(&format!(
+        "select released = 700 from sicantik_notify.v_campaign_progress where id = {id}"
+    ))
+    .await;
     let said = stand.act("cancel", id).await;
     let then = attempts(desk).await;
     settled(desk).await;
     assert!(attempts(desk).await - 1 <= then + CONCURRENCY);
     let sent = of_campaign(desk).await;
     assert!((40..=300).contains(&sent), "{sent}: {said}");
-    desk.until("select not exists (select from sicantik_notify.queue where campaign_id is not null)").await;
+    desk.until("select not exists (select from sicantik_notify.queue where campaign_id is not null)")
+        .await;
     let expected = format!(
         "cancelled targets 700 released 700 messages 700 sent {sent} failed 0 skipped 0 cancelled {} pending 0 percent 100.0",
         700 - sent
@@ -95,8 +112,12 @@ async fn a_cancelled_campaign_ends_at_once() {
     ))
     .await;
     assert_eq!(stand.progress(id).await, expected);
-    let one: i64 = desk.number("select min(id) from sicantik_notify.log where state = 'cancelled'").await;
-    let (code, _) = stand.refused(&format!("select sicantik_notify.queue_retry({one})")).await;
+    let one: i64 = desk
+        .number("select min(id) from sicantik_notify.log where state = 'cancelled'")
+        .await;
+    let (code, _) = stand
+        .refused(&format!("select sicantik_notify.queue_retry({one})"))
+        .await;
     assert_eq!(code, "55000");
 }
 
@@ -108,12 +129,19 @@ async fn a_campaign_cancelled_before_it_reached_its_targets_never_reaches_them()
     let _daemon = stand.daemon().await;
     let id = stand.draft(&stand.domain(MANY)).await;
     stand.act("start", id).await;
-    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'").await;
-    desk.until(&format!("select targets = 700 from sicantik_notify.campaign where id = {id}")).await;
+    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'")
+        .await;
+    desk.until(&format!(
+        "select targets = 700 from sicantik_notify.campaign where id = {id}"
+    ))
+    .await;
     stand.act("cancel", id).await;
-    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'").await;
-    desk.until("select not exists (select from sicantik_notify.campaign_target)").await;
-    desk.until("select not exists (select from sicantik_notify.queue where campaign_id is not null)").await;
+    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'")
+        .await;
+    desk.until("select not exists (select from sicantik_notify.campaign_target)")
+        .await;
+    desk.until("select not exists (select from sicantik_notify.queue where campaign_id is not null)")
+        .await;
     let row = desk
         .text(&format!(
             "select (targets = sent + cancelled and pending = 0 and percent = 100)::text from sicantik_notify.v_campaign_progress where id = {id}"
@@ -128,16 +156,20 @@ async fn a_rule_that_is_switched_off_in_the_middle_stops_its_campaign_until_it_i
     let desk = &stand.desk;
     let _daemon = stand.daemon_with(CONFIG).await;
     let id = begun(&stand).await;
-    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'").await;
+    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'")
+        .await;
     settled(desk).await;
     let sent = of_campaign(desk).await;
     assert!(sent < MANY as usize);
     assert_eq!(stand.state(id).await, "running");
     let waits = desk
-        .text(&format!("select waiting_for from sicantik_notify.v_campaign where id = {id}"))
+        .text(&format!(
+            "select waiting_for from sicantik_notify.v_campaign where id = {id}"
+        ))
         .await;
     assert_eq!(waits.as_deref(), Some("its rule, which is inactive"));
-    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'").await;
+    desk.sql("update sicantik_notify.rule set active = true where code = 'reminder_rule'")
+        .await;
     stand.until_state(id, "completed").await;
     assert_eq!(of_campaign(desk).await, MANY as usize);
     let distinct: std::collections::HashSet<String> =
@@ -157,7 +189,10 @@ async fn the_slots_of_a_batch_keep_their_distance_over_a_pause() {
     let id = stand.draft(&stand.domain(12)).await;
     stand.act("start", id).await;
     desk.office.gateway.wait_for_accepted(5, PATIENCE).await.unwrap();
-    desk.until(&format!("select sent = 5 from sicantik_notify.v_campaign_progress where id = {id}")).await;
+    desk.until(&format!(
+        "select sent = 5 from sicantik_notify.v_campaign_progress where id = {id}"
+    ))
+    .await;
     stand.act("pause", id).await;
     // An hour later by the operator's clock.
     desk.sql("set sicantik_notify.clock_offset = '1 hour'").await;

@@ -10,7 +10,9 @@ const MANY: i64 = 1200;
 async fn locked(stand: &Stand, table: &str) -> tokio_postgres::Client {
     let client = stand.desk.office.admin().await.unwrap();
     client
-        .batch_execute(&format!("begin; lock table sicantik_notify.{table} in share row exclusive mode"))
+        .batch_execute(&format!(
+            "begin; lock table sicantik_notify.{table} in share row exclusive mode"
+        ))
         .await
         .unwrap();
     client
@@ -45,7 +47,10 @@ async fn reached_once(stand: &Stand, id: i64) {
 async fn a_leader_killed_while_it_collects_leaves_nothing_and_the_next_one_collects_once() {
     let stand = stand(MANY).await;
     let mut one = stand.daemon().await;
-    stand.desk.until("select instance_id is not null from sicantik_notify.leader").await;
+    stand
+        .desk
+        .until("select instance_id is not null from sicantik_notify.leader")
+        .await;
     let lock = locked(&stand, "campaign_target").await;
     let id = stand.draft(&stand.domain(MANY)).await;
     stand.act("start", id).await;
@@ -63,7 +68,10 @@ async fn a_leader_killed_while_it_collects_leaves_nothing_and_the_next_one_colle
 async fn a_leader_killed_while_it_releases_leaves_its_portion_to_the_next_one() {
     let stand = stand(MANY).await;
     let mut one = stand.daemon().await;
-    stand.desk.until("select instance_id is not null from sicantik_notify.leader").await;
+    stand
+        .desk
+        .until("select instance_id is not null from sicantik_notify.leader")
+        .await;
     let lock = locked(&stand, "campaign_count").await;
     let id = stand.draft(&stand.domain(MANY)).await;
     stand.act("start", id).await;
@@ -82,7 +90,10 @@ async fn two_operators_start_a_campaign_once() {
     for _ in 0..8 {
         let client = stand.desk.office.admin().await.unwrap();
         starts.push(tokio::spawn(async move {
-            client.query("select sicantik_notify.campaign_start($1)", &[&id]).await.is_ok()
+            client
+                .query("select sicantik_notify.campaign_start($1)", &[&id])
+                .await
+                .is_ok()
         }));
     }
     let mut began = 0;
@@ -98,27 +109,47 @@ async fn a_scheduled_campaign_starts_at_its_date_with_the_targets_of_that_moment
     let desk = &stand.desk;
     let _daemon = stand.daemon().await;
     let id = stand
-        .draft(&format!("[('id', '>=', {}), ('state', '=', 'approved')]", stand.first))
+        .draft(&format!(
+            "[('id', '>=', {}), ('state', '=', 'approved')]",
+            stand.first
+        ))
         .await;
-    desk.sql(&format!("select sicantik_notify.campaign_schedule({id}, sicantik_notify.clock() + interval '1 hour')"))
-        .await;
+    desk.sql(&format!(
+        "select sicantik_notify.campaign_schedule({id}, sicantik_notify.clock() + interval '1 hour')"
+    ))
+    .await;
     assert_eq!(stand.state(id).await, "scheduled");
-    desk.sql(&format!("update public.sicantik_permit set status = 'expired' where id = {}", stand.first)).await;
+    desk.sql(&format!(
+        "update public.sicantik_permit set status = 'expired' where id = {}",
+        stand.first
+    ))
+    .await;
     desk.until("select next_run_at > sicantik_notify.clock() from sicantik_notify.cron_state where job = 'process_campaign_batch'")
         .await;
-    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '61 minutes'").await;
-    desk.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sicantik_notifyd'").await;
+    desk.sql("alter database sicantik set sicantik_notify.clock_offset = '61 minutes'")
+        .await;
+    desk.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sicantik_notifyd'")
+        .await;
     stand.until_state(id, "completed").await;
     let progress = stand.progress(id).await;
-    assert!(progress.starts_with("completed targets 5 released 5 messages 5 sent 5"), "{progress}");
+    assert!(
+        progress.starts_with("completed targets 5 released 5 messages 5 sent 5"),
+        "{progress}"
+    );
     assert_eq!(desk.office.gateway.count(), 5);
     // One whose rule has been switched off meanwhile does not start, and says so.
     desk.sql("set sicantik_notify.clock_offset = '61 minutes'").await;
     let id = stand.draft(&stand.domain(6)).await;
-    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'").await;
-    desk.sql(&format!("select sicantik_notify.campaign_schedule({id}, sicantik_notify.clock())")).await;
-    desk.until(&format!("select last_error like '%rule reminder_rule%inactive%' from sicantik_notify.campaign where id = {id}"))
+    desk.sql("update sicantik_notify.rule set active = false where code = 'reminder_rule'")
         .await;
+    desk.sql(&format!(
+        "select sicantik_notify.campaign_schedule({id}, sicantik_notify.clock())"
+    ))
+    .await;
+    desk.until(&format!(
+        "select last_error like '%rule reminder_rule%inactive%' from sicantik_notify.campaign where id = {id}"
+    ))
+    .await;
     assert_eq!(stand.state(id).await, "draft");
 }
 
@@ -131,7 +162,9 @@ async fn a_domain_that_cannot_be_evaluated_makes_it_a_draft_again_and_a_problem(
     stand.act("start", id).await;
     stand.until_state(id, "draft").await;
     let problem = desk
-        .text(&format!("select summary from sicantik_notify.v_problem where about = 'campaign {id}'"))
+        .text(&format!(
+            "select summary from sicantik_notify.v_problem where about = 'campaign {id}'"
+        ))
         .await
         .unwrap();
     assert!(problem.contains("no_such_field"), "{problem}");
@@ -156,11 +189,14 @@ async fn a_rule_that_cannot_be_applied_pauses_its_campaign_and_nothing_is_lost()
     stand.act("start", id).await;
     stand.until_state(id, "paused").await;
     let problem = desk
-        .text(&format!("select summary from sicantik_notify.v_problem where about = 'campaign {id}'"))
+        .text(&format!(
+            "select summary from sicantik_notify.v_problem where about = 'campaign {id}'"
+        ))
         .await
         .unwrap();
     assert!(problem.contains("no_such"), "{problem}");
-    desk.sql("update sicantik_notify.rule set condition_domain = null where code = 'reminder_rule'").await;
+    desk.sql("update sicantik_notify.rule set condition_domain = null where code = 'reminder_rule'")
+        .await;
     stand.act("resume", id).await;
     stand.until_state(id, "completed").await;
     assert_eq!(desk.office.gateway.count(), 3);

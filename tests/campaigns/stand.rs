@@ -76,7 +76,9 @@ impl Stand {
 
     pub async fn until_state(&self, id: i64, state: &str) {
         self.desk
-            .until(&format!("select state = '{state}' from sicantik_notify.campaign where id = {id}"))
+            .until(&format!(
+                "select state = '{state}' from sicantik_notify.campaign where id = {id}"
+            ))
             .await;
     }
 
@@ -103,7 +105,9 @@ impl Stand {
             .await;
         let daemon = self.desk.office.daemon(config).await.unwrap();
         self.desk
-            .until(&format!("select exists (select from sicantik_notify.instance where id > {before})"))
+            .until(&format!(
+                "select exists (select from sicantik_notify.instance where id > {before})"
+            ))
             .await;
         daemon
     }

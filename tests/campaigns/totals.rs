@@ -35,7 +35,9 @@ async fn totals_are_exact_and_whoever_is_skipped_is_named_with_the_reason() {
         "completed targets 8 released 5 messages 5 sent 3 failed 1 skipped 4 cancelled 0 pending 0 percent 100.0"
     );
     let why = desk
-        .text(&format!("select skipped_why::text from sicantik_notify.v_campaign_progress where id = {id}"))
+        .text(&format!(
+            "select skipped_why::text from sicantik_notify.v_campaign_progress where id = {id}"
+        ))
         .await;
     assert_eq!(
         why.as_deref(),
@@ -47,9 +49,13 @@ async fn totals_are_exact_and_whoever_is_skipped_is_named_with_the_reason() {
             stand.first
         ))
         .await;
-    assert_eq!(named.as_deref(), Some("0 no_phone, 1 rule_condition, 2 blacklisted, 3 repeated"));
+    assert_eq!(
+        named.as_deref(),
+        Some("0 no_phone, 1 rule_condition, 2 blacklisted, 3 repeated")
+    );
     // A failed message that is repeated takes its end back.
-    desk.sql("select sicantik_notify.queue_retry(id) from sicantik_notify.log where state = 'failed'").await;
+    desk.sql("select sicantik_notify.queue_retry(id) from sicantik_notify.log where state = 'failed'")
+        .await;
     desk.until(&format!("select sent = 4 and failed = 0 and pending = 0 from sicantik_notify.v_campaign_progress where id = {id}"))
         .await;
     // A message that its provider gives up afterwards was not sent.
@@ -59,10 +65,14 @@ async fn totals_are_exact_and_whoever_is_skipped_is_named_with_the_reason() {
          from sicantik_notify.attempt where outcome = 'accepted' order by id limit 1",
     )
     .await;
-    desk.until(&format!("select sent = 3 and failed = 1 from sicantik_notify.v_campaign_progress where id = {id}"))
-        .await;
+    desk.until(&format!(
+        "select sent = 3 and failed = 1 from sicantik_notify.v_campaign_progress where id = {id}"
+    ))
+    .await;
     let shown = desk
-        .number(&format!("select count(*) from sicantik_notify.v_log where campaign_id = {id} and state = 'failed'"))
+        .number(&format!(
+            "select count(*) from sicantik_notify.v_log where campaign_id = {id} and state = 'failed'"
+        ))
         .await;
     assert_eq!(shown, 2); // the one that was repeated, and this one
     // And it was sent after all.
@@ -72,8 +82,10 @@ async fn totals_are_exact_and_whoever_is_skipped_is_named_with_the_reason() {
          from sicantik_notify.attempt where outcome = 'accepted' order by id limit 1",
     )
     .await;
-    desk.until(&format!("select sent = 4 and failed = 0 from sicantik_notify.v_campaign_progress where id = {id}"))
-        .await;
+    desk.until(&format!(
+        "select sent = 4 and failed = 0 from sicantik_notify.v_campaign_progress where id = {id}"
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,21 +104,32 @@ async fn a_campaign_takes_its_own_template_and_a_record_that_is_gone_is_said_to_
     let _daemon = stand.daemon().await;
     // Collected, but not reached: the release takes the campaign's row first.
     let lock = desk.office.admin().await.unwrap();
-    lock.batch_execute("begin; lock table sicantik_notify.campaign_target in share row exclusive mode").await.unwrap();
+    lock.batch_execute("begin; lock table sicantik_notify.campaign_target in share row exclusive mode")
+        .await
+        .unwrap();
     stand.act("start", id).await;
     desk.until("select exists (select from pg_locks where relation = 'sicantik_notify.campaign_target'::regclass and not granted)")
         .await;
     stand.act("pause", id).await;
     drop(lock);
-    desk.until(&format!("select targets = 3 from sicantik_notify.campaign where id = {id}")).await;
-    desk.sql(&format!("delete from public.sicantik_permit where id = {}", stand.first)).await;
+    desk.until(&format!(
+        "select targets = 3 from sicantik_notify.campaign where id = {id}"
+    ))
+    .await;
+    desk.sql(&format!(
+        "delete from public.sicantik_permit where id = {}",
+        stand.first
+    ))
+    .await;
     stand.act("resume", id).await;
     stand.until_state(id, "completed").await;
     assert_eq!(
         stand.progress(id).await,
         "completed targets 3 released 2 messages 2 sent 2 failed 0 skipped 1 cancelled 0 pending 0 percent 100.0"
     );
-    let reason = format!("select outcome || ': ' || reason from sicantik_notify.v_campaign_skipped where campaign_id = {id}");
+    let reason = format!(
+        "select outcome || ': ' || reason from sicantik_notify.v_campaign_skipped where campaign_id = {id}"
+    );
     assert_eq!(
         desk.text(&reason).await.as_deref(),
         Some("gone: the record does not exist any more")

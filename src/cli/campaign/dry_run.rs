@@ -54,10 +54,14 @@ struct Found {
 pub(super) async fn execute(config: &Config, mut client: Client, args: &Args) -> Outcome {
     let (id, row) = find(&client, &args.one.campaign).await?;
     let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
-    let (mut configuration, meant) = meant(&mut client, &text("target_model"), &text("target_domain")).await?;
+    let (mut configuration, meant) =
+        meant(&mut client, &text("target_model"), &text("target_domain")).await?;
     configuration.python = config.python.limits();
     let template_key: Option<String> = client
-        .query_one("select template_key from sicantik_notify.campaign where id = $1", &[&id])
+        .query_one(
+            "select template_key from sicantik_notify.campaign where id = $1",
+            &[&id],
+        )
         .await?
         .get(0);
     let campaign = Campaign {
@@ -74,7 +78,10 @@ pub(super) async fn execute(config: &Config, mut client: Client, args: &Args) ->
     };
     let long = duration(&client, &campaign.rule, messages).await?;
     if args.one.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(id, &found, messages, long.as_deref()))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&as_json(id, &found, messages, long.as_deref()))?
+        );
     } else {
         print(id, &found, messages, long.as_deref());
     }
@@ -104,7 +111,10 @@ async fn look(
         .map(|row| (row.get(0), row.get(1)))
         .collect();
     let respects: bool = other
-        .query_one("select respect_blacklist from sicantik_notify.rule where code = $1", &[&campaign.rule])
+        .query_one(
+            "select respect_blacklist from sicantik_notify.rule where code = $1",
+            &[&campaign.rule],
+        )
         .await?
         .get(0);
     let mut found = Found {
@@ -129,7 +139,15 @@ async fn look(
         found.looked_at += ids.len() as i64;
         let rehearsal = rehearse(&tx, configuration, campaign, &ids).await?;
         let rehearsal = without_listed(other, rehearsal, respects).await?;
-        count(&mut found, &directory, other, &categories, rehearsal, args.messages).await?;
+        count(
+            &mut found,
+            &directory,
+            other,
+            &categories,
+            rehearsal,
+            args.messages,
+        )
+        .await?;
     }
     Ok(found)
 }
@@ -149,27 +167,45 @@ async fn next(
         meant.domain.sql,
         n + 2
     );
-    let mut params: Vec<&(dyn ToSql + Sync)> =
-        meant.domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+    let mut params: Vec<&(dyn ToSql + Sync)> = meant
+        .domain
+        .params
+        .iter()
+        .map(|p| p as &(dyn ToSql + Sync))
+        .collect();
     params.push(&from);
     params.push(&many);
-    Ok(tx.query(&statement, &params).await?.iter().map(|row| row.get(0)).collect())
+    Ok(tx
+        .query(&statement, &params)
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 /// Messages to numbers on a blacklist are left out, as the last look before the wire does.
-async fn without_listed(client: &Client, mut rehearsal: Rehearsal, respects: bool) -> Result<Rehearsal, Failed> {
+async fn without_listed(
+    client: &Client,
+    mut rehearsal: Rehearsal,
+    respects: bool,
+) -> Result<Rehearsal, Failed> {
     if !respects {
         return Ok(rehearsal);
     }
     let phones: Vec<&str> = rehearsal.planned.iter().map(|m| m.phone.as_str()).collect();
     let listed: HashMap<String, String> = client
-        .query("select phone, reason from sicantik_notify.blacklisted($1)", &[&phones])
+        .query(
+            "select phone, reason from sicantik_notify.blacklisted($1)",
+            &[&phones],
+        )
         .await?
         .iter()
         .map(|row| (row.get(0), row.get::<_, Option<String>>(1).unwrap_or_default()))
         .collect();
-    let (left, planned): (Vec<Planned>, Vec<Planned>) =
-        rehearsal.planned.into_iter().partition(|m| listed.contains_key(&m.phone));
+    let (left, planned): (Vec<Planned>, Vec<Planned>) = rehearsal
+        .planned
+        .into_iter()
+        .partition(|m| listed.contains_key(&m.phone));
     rehearsal.planned = planned;
     rehearsal.left.extend(left.into_iter().map(|m| Left {
         record: m.record,
@@ -219,7 +255,9 @@ fn way(choice: &Choice, categories: &HashMap<String, String>) -> String {
     match choice.routes.first() {
         Some(route) if route.kind == ProviderKind::Meta => {
             let key = route.template_key_used.as_str();
-            let category = categories.get(key).map_or("unknown until the next template sync", String::as_str);
+            let category = categories
+                .get(key)
+                .map_or("unknown until the next template sync", String::as_str);
             format!("Meta, template {key}, category {category} (Meta charges by category)")
         }
         Some(route) => format!(
@@ -227,7 +265,11 @@ fn way(choice: &Choice, categories: &HashMap<String, String>) -> String {
             route.kind, route.template_key_used
         ),
         None => {
-            let why: Vec<String> = choice.skipped.iter().map(|s| format!("{}: {}", s.kind, s.reason)).collect();
+            let why: Vec<String> = choice
+                .skipped
+                .iter()
+                .map(|s| format!("{}: {}", s.kind, s.reason))
+                .collect();
             format!("nobody ({})", why.join("; "))
         }
     }
@@ -238,7 +280,9 @@ fn text(choice: &Choice) -> Vec<String> {
         Some(Content::Text(text)) => text.lines().map(str::to_owned).collect(),
         Some(Content::MetaTemplate { name, parameters, .. }) => {
             let values = parameters.iter().map(|(name, value)| format!("{name} = {value}"));
-            std::iter::once(format!("template {name}")).chain(values).collect()
+            std::iter::once(format!("template {name}"))
+                .chain(values)
+                .collect()
         }
         None => vec!["(no provider would send it)".to_owned()],
     }
@@ -251,14 +295,23 @@ fn masked(phone: &str) -> String {
 fn print(id: i64, found: &Found, messages: i64, long: Option<&str>) {
     println!("Campaign {id}: its domain means {} records now.", found.records);
     if found.looked_at < found.records {
-        println!("Looked at the first {} of them (--sample, --all):", found.looked_at);
+        println!(
+            "Looked at the first {} of them (--sample, --all):",
+            found.looked_at
+        );
     }
-    println!("  {} messages with template {}", found.messages, found.template_key);
+    println!(
+        "  {} messages with template {}",
+        found.messages, found.template_key
+    );
     for (way, n) in &found.ways {
         println!("    {n} through {way}");
     }
     if found.held > 0 {
-        println!("    {} of them held for a person: the applicant's name is another one", found.held);
+        println!(
+            "    {} of them held for a person: the applicant's name is another one",
+            found.held
+        );
     }
     for (outcome, n) in &found.skipped {
         println!("  {n} without a message: {outcome}");
@@ -267,12 +320,21 @@ fn print(id: i64, found: &Found, messages: i64, long: Option<&str>) {
         }
     }
     for (message, choice) in &found.first {
-        println!("To {} ({}), record {}:", message.name, masked(&message.phone), message.record);
+        println!(
+            "To {} ({}), record {}:",
+            message.name,
+            masked(&message.phone),
+            message.record
+        );
         for line in text(choice) {
             println!("    {line}");
         }
     }
-    let about = if found.looked_at < found.records { "about " } else { "" };
+    let about = if found.looked_at < found.records {
+        "about "
+    } else {
+        ""
+    };
     match long {
         Some(long) => println!("{about}{messages} messages in all; {long}."),
         None => println!("{about}{messages} messages in all; no limit of the rule holds them up."),

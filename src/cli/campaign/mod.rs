@@ -144,7 +144,10 @@ async fn find(client: &Client, campaign: &str) -> Result<(i64, Value), Failed> {
 
 async fn zone(client: &Client) -> Result<Tz, Failed> {
     let row = client
-        .query_opt("select value from sicantik_notify.setting where key = 'timezone'", &[])
+        .query_opt(
+            "select value from sicantik_notify.setting where key = 'timezone'",
+            &[],
+        )
         .await?;
     let name = row.map_or_else(|| "Asia/Jakarta".to_owned(), |row| row.get::<_, String>(0));
     Ok(name.parse()?)
@@ -158,7 +161,9 @@ fn moment(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
         return Ok(at.to_utc());
     }
     let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
-    let local = formats.iter().find_map(|f| NaiveDateTime::parse_from_str(&written, f).ok());
+    let local = formats
+        .iter()
+        .find_map(|f| NaiveDateTime::parse_from_str(&written, f).ok());
     let day = NaiveDate::parse_from_str(&written, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN));
     let local = local.or(day.ok()).ok_or_else(wrong)?;
     local
@@ -188,7 +193,11 @@ async fn meant(client: &mut Client, model: &str, domain: &str) -> Result<(Config
         .into());
     }
     let params: Vec<&(dyn ToSql + Sync)> = domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
-    let count = format!("select count(*) from public.{} as t where {}", quote(&model.table), domain.sql);
+    let count = format!(
+        "select count(*) from public.{} as t where {}",
+        quote(&model.table),
+        domain.sql
+    );
     let records: i64 = tx.query_one(&count, &params).await?.get(0);
     tx.commit().await?;
     for note in &domain.notes {
@@ -231,7 +240,10 @@ async fn create(client: &mut Client, args: Create) -> Outcome {
     if args.json {
         println!("{}", json!({"id": id, "records": meant.records}));
     } else {
-        println!("Campaign {id} is a draft; its domain means {} records now.", meant.records);
+        println!(
+            "Campaign {id} is a draft; its domain means {} records now.",
+            meant.records
+        );
         println!("See what it would do with `campaign dry-run {id}`, start it with `campaign start {id}`.");
     }
     Ok(Done::Well)
@@ -340,7 +352,9 @@ async fn duration(
         return Ok(None);
     }
     let end: DateTime<Utc> = row.get(1);
-    let hours = words(4).map_or_else(String::new, |window| format!("; outside of {window} nothing goes, which adds to it"));
+    let hours = words(4).map_or_else(String::new, |window| {
+        format!("; outside of {window} nothing goes, which adds to it")
+    });
     Ok(Some(format!(
         "the rule sends {}: {messages} messages take {} at least, until {} UTC{hours}",
         limits.join(" and "),
@@ -380,7 +394,10 @@ async fn act(client: &Client, one: &One, action: &str, more: &[&(dyn ToSql + Syn
     params.extend(more);
     let places = if more.is_empty() { "$1" } else { "$1, $2" };
     let said: String = client
-        .query_one(&format!("select sicantik_notify.campaign_{action}({places})"), &params)
+        .query_one(
+            &format!("select sicantik_notify.campaign_{action}({places})"),
+            &params,
+        )
         .await?
         .get(0);
     if one.json {
@@ -394,7 +411,9 @@ async fn act(client: &Client, one: &One, action: &str, more: &[&(dyn ToSql + Syn
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -405,9 +424,15 @@ mod tests {
     fn a_time_is_the_offices_unless_it_says_otherwise() {
         let zone = chrono_tz::Asia::Jakarta;
         let read = |text: &str| moment(text, zone).map(|at| at.to_rfc3339());
-        assert_eq!(read("2026-12-22 08:00").as_deref(), Ok("2026-12-22T01:00:00+00:00"));
+        assert_eq!(
+            read("2026-12-22 08:00").as_deref(),
+            Ok("2026-12-22T01:00:00+00:00")
+        );
         assert_eq!(read("2026-12-22").as_deref(), Ok("2026-12-21T17:00:00+00:00"));
-        assert_eq!(read("2026-12-22 08:00:00+00:00").as_deref(), Ok("2026-12-22T08:00:00+00:00"));
+        assert_eq!(
+            read("2026-12-22 08:00:00+00:00").as_deref(),
+            Ok("2026-12-22T08:00:00+00:00")
+        );
         assert!(read("tomorrow").is_err_and(|e| e.contains("2026-12-22 08:00")));
     }
 

@@ -16,9 +16,18 @@ pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
     let mut before = Value::Null;
     loop {
         let (id, row) = find(client, &one.campaign).await?;
-        let changed = ["state", "waiting_for", "targets", "pending", "sent", "failed", "skipped", "cancelled"]
-            .iter()
-            .any(|column| before[*column] != row[*column]);
+        let changed = [
+            "state",
+            "waiting_for",
+            "targets",
+            "pending",
+            "sent",
+            "failed",
+            "skipped",
+            "cancelled",
+        ]
+        .iter()
+        .any(|column| before[*column] != row[*column]);
         match &bar {
             Some(bar) => draw(bar, &row),
             None if changed && one.json => println!("{row}"),
@@ -37,8 +46,13 @@ pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
                 bar.abandon();
             }
             if !one.json {
-                let why = row["last_error"].as_str().map_or_else(String::new, |e| format!(": {e}"));
-                println!("Campaign {id} is {}{why}.", if state == "draft" { "a draft" } else { state });
+                let why = row["last_error"]
+                    .as_str()
+                    .map_or_else(String::new, |e| format!(": {e}"));
+                println!(
+                    "Campaign {id} is {}{why}.",
+                    if state == "draft" { "a draft" } else { state }
+                );
             }
             return Ok(done);
         }
@@ -81,7 +95,10 @@ fn tail(row: &Value) -> String {
         text.push_str(&format!(", {rate:.0} an hour"));
     }
     if let Some(end) = row["expected_end"].as_str() {
-        text.push_str(&format!(", at the earliest until {}", end.get(..16).unwrap_or(end).replace('T', " ")));
+        text.push_str(&format!(
+            ", at the earliest until {}",
+            end.get(..16).unwrap_or(end).replace('T', " ")
+        ));
     }
     if let Some(waits) = row["waiting_for"].as_str() {
         text.push_str(&format!("; waits for {waits}"));
@@ -90,5 +107,10 @@ fn tail(row: &Value) -> String {
 }
 
 fn line(row: &Value) -> String {
-    format!("{:>5}% of {} targets, {}", shown(&row["percent"]), shown(&row["targets"]), tail(row))
+    format!(
+        "{:>5}% of {} targets, {}",
+        shown(&row["percent"]),
+        shown(&row["targets"]),
+        tail(row)
+    )
 }

@@ -49,13 +49,20 @@ impl Campaigns<'_> {
                     Ok(targets) => {
                         let targets = targets as i64;
                         let wanted: bool = tx
-                            .query_one("select sicantik_notify.campaign_collected($1, $2)", &[&id.0, &targets])
+                            .query_one(
+                                "select sicantik_notify.campaign_collected($1, $2)",
+                                &[&id.0, &targets],
+                            )
                             .await?
                             .get(0);
                         if wanted {
                             tx.commit().await?;
                             self.done.targets += targets;
-                            tracing::info!(CAMPAIGN_ID = id.0, TARGETS = targets, "Campaign {id} has {targets} targets.");
+                            tracing::info!(
+                                CAMPAIGN_ID = id.0,
+                                TARGETS = targets,
+                                "Campaign {id} has {targets} targets."
+                            );
                         }
                         return Ok(true);
                     }
@@ -82,8 +89,11 @@ impl Campaigns<'_> {
         let id = campaign.campaign.id;
         let tx = client.transaction().await?;
         hold(&tx, self.work.term).await?;
-        tx.query("select sicantik_notify.campaign_not_collected($1, $2)", &[&id.0, &error])
-            .await?;
+        tx.query(
+            "select sicantik_notify.campaign_not_collected($1, $2)",
+            &[&id.0, &error],
+        )
+        .await?;
         tx.commit().await?;
         tracing::error!(
             CAMPAIGN_ID = id.0,
@@ -99,6 +109,9 @@ impl Campaigns<'_> {
 fn of_the_moment(error: &tokio_postgres::Error) -> bool {
     error.code().is_none_or(|code| {
         let code = code.code();
-        code != "57014" && ["40", "53", "57", "58", "08", "25"].iter().any(|class| code.starts_with(class))
+        code != "57014"
+            && ["40", "53", "57", "58", "08", "25"]
+                .iter()
+                .any(|class| code.starts_with(class))
     })
 }

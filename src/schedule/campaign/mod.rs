@@ -181,7 +181,10 @@ impl Campaigns<'_> {
             (true, _) => Round::More,
             (false, false) => Round::Waiting,
             (false, true) => Round::Idle {
-                next: rows.first().and_then(|row| row.get::<_, Option<f64>>("next_due")).and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok()),
+                next: rows
+                    .first()
+                    .and_then(|row| row.get::<_, Option<f64>>("next_due"))
+                    .and_then(|s| Duration::try_from_secs_f64(s.max(0.0)).ok()),
             },
         })
     }
@@ -221,7 +224,10 @@ impl Campaigns<'_> {
                     tracing::info!(CAMPAIGN_ID = id, "Campaign {id} starts: its date has come.");
                 }
                 Some(error) => {
-                    tracing::warn!(CAMPAIGN_ID = id, "Campaign {id} was due, but cannot start: {error}");
+                    tracing::warn!(
+                        CAMPAIGN_ID = id,
+                        "Campaign {id} was due, but cannot start: {error}"
+                    );
                 }
             }
         }
@@ -251,9 +257,7 @@ impl Campaigns<'_> {
     async fn tidy(&mut self, client: &mut deadpool_postgres::Client) -> Result<(), JobError> {
         let tx = client.transaction().await?;
         hold(&tx, self.work.term).await?;
-        let completed = tx
-            .query("select sicantik_notify.campaign_tidy()", &[])
-            .await?;
+        let completed = tx.query("select sicantik_notify.campaign_tidy()", &[]).await?;
         tx.commit().await?;
         self.tidied = Some(Instant::now());
         for row in &completed {
@@ -273,8 +277,11 @@ impl Campaigns<'_> {
     ) -> Result<(), JobError> {
         let tx = client.transaction().await?;
         hold(&tx, self.work.term).await?;
-        tx.query("select sicantik_notify.campaign_halt($1, $2)", &[&campaign.campaign.id.0, &error])
-            .await?;
+        tx.query(
+            "select sicantik_notify.campaign_halt($1, $2)",
+            &[&campaign.campaign.id.0, &error],
+        )
+        .await?;
         tx.commit().await?;
         tracing::error!(
             CAMPAIGN_ID = campaign.campaign.id.0,

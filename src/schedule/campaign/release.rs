@@ -27,7 +27,10 @@ impl Campaigns<'_> {
             )
             .await?;
         let ahead: i64 = row.get(0);
-        Ok(self.filling.contains(&campaign.campaign.id) && ahead < campaign.window() || ahead * 2 < campaign.window())
+        Ok(
+            self.filling.contains(&campaign.campaign.id) && ahead < campaign.window()
+                || ahead * 2 < campaign.window(),
+        )
     }
 
     /// The next targets. True: others can follow at once.
