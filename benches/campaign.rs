@@ -50,9 +50,12 @@ async fn run(targets: usize, rounds: usize) {
     };
     generate(&admin, &volume, 1).await.unwrap();
     admin
+        .batch_execute("vacuum analyze public.sicantik_permit")
+        .await
+        .unwrap();
+    admin
         .batch_execute(
-            "vacuum analyze public.sicantik_permit;
-             update sicantik_notify.provider set active = name = 'Fonnte';
+            "update sicantik_notify.provider set active = name = 'Fonnte';
              update sicantik_notify.rule set active = false;
              insert into sicantik_notify.trigger (code, name, model, trigger_type) values ('by_hand', 'By hand', 'sicantik.permit', 'manual');
              insert into sicantik_notify.rule (code, name, trigger, template_key, rate_limit_enabled)
