@@ -222,6 +222,8 @@ async fn serve(
                 instance,
                 holding: holding.clone(),
                 dead_after: config.deliver.dead_after(),
+                python: config.python.limits(),
+                stop: stop_stages.clone(),
             };
             move |_| {
                 let scheduler = Scheduler {

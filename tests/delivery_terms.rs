@@ -104,7 +104,7 @@ async fn a_batch_rule_fills_its_slots_one_after_the_other() {
     desk.sql("delete from sicantik_notify.queue").await;
     let run = Intake {
         series: "cron 7",
-        unguarded: false,
+        ..Intake::default()
     };
     assert_eq!(enqueue(&mut client, run, 20, 12).await, 12);
     assert_eq!(minutes(&desk).await, [(0, 5), (2, 5), (4, 2)]);
@@ -399,6 +399,7 @@ async fn a_storm_is_held_and_is_one_alarm() {
     let campaign = Intake {
         series: "campaign 1",
         unguarded: true,
+        ..Intake::default()
     };
     enqueue(&mut one, campaign, 201, 30).await;
     assert_eq!(desk.text(states).await.unwrap(), "held 10, pending 50");

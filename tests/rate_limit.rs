@@ -71,6 +71,7 @@ async fn enqueue(client: &Client, rule: &str, first: i64, count: i64, priority: 
                 &vec![None::<&str>; numbers.len()],
                 &"",
                 &false,
+                &None::<i64>,
             ],
         )
         .await

@@ -28,6 +28,11 @@ grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sica
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
     sicantik_notify.storm_count to sicantik_notifyd;
 grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+-- Campaigns: their state moves by functions only.
+grant select on sicantik_notify.campaign to sicantik_notifyd;
+grant select, insert on sicantik_notify.campaign_target to sicantik_notifyd;
+grant select, insert on sicantik_notify.campaign_delta to sicantik_notifyd;
+grant select on sicantik_notify.campaign_count to sicantik_notifyd;
 -- Schedules: the leader moves its lease and the state of jobs; what they are and when they run is the operator's.
 grant select, update on sicantik_notify.leader to sicantik_notifyd;
 grant select on sicantik_notify.cron_job to sicantik_notifyd;
@@ -47,12 +52,15 @@ grant select on sequence sicantik_notify.miss to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
     sicantik_notify.noise_column, sicantik_notify.trigger, sicantik_notify.rule, sicantik_notify.template,
     sicantik_notify.template_map, sicantik_notify.provider to sicantik_notify_operator;
+grant select on sicantik_notify.campaign to sicantik_notify_operator;
+grant update (code, name, description, rule, target_model, target_domain, template_key) on sicantik_notify.campaign to sicantik_notify_operator;
 grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
-    sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance
+    sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance,
+    sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped
     to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -102,3 +110,15 @@ grant execute on function sicantik_notify.cron_run_now(text), sicantik_notify.cr
     sicantik_notify.cron_retime(text, integer, text), sicantik_notify.cron_retime(text, text)
     to sicantik_notify_operator, sicantik_notifyd;
 grant execute on function sicantik_notify.schedule_refusal() to sicantik_notifyd;
+grant execute on function sicantik_notify.campaign_create(text, text, text, text, text, timestamptz, text, text),
+    sicantik_notify.campaign_schedule(bigint, timestamptz), sicantik_notify.campaign_start(bigint),
+    sicantik_notify.campaign_pause(bigint), sicantik_notify.campaign_resume(bigint), sicantik_notify.campaign_cancel(bigint)
+    to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.campaign_sends(text), sicantik_notify.campaign_next(bigint, bigint, bigint),
+    sicantik_notify.campaign_ahead(bigint, bigint), sicantik_notify.campaign_halt(bigint, text), sicantik_notify.campaign_due(),
+    sicantik_notify.campaign_collected(bigint, bigint), sicantik_notify.campaign_not_collected(bigint, text),
+    sicantik_notify.campaign_release_begin(bigint), sicantik_notify.campaign_release_end(bigint, bigint[], text[], bigint[]),
+    sicantik_notify.campaign_tidy() to sicantik_notifyd;
+grant execute on function sicantik_notify.campaign_totals(bigint), sicantik_notify.rule_duration(text, bigint, bigint),
+    sicantik_notify.campaign_sends(text) to sicantik_notifyd, sicantik_notify_viewer;
+grant execute on function sicantik_notify.campaign_fits(text, text, text) to sicantik_notify_operator; -- the guard of what they change

@@ -35,6 +35,7 @@ as $queue_process_now$
 declare
     state constant text := sicantik_notify.message_state(p_id);
     rule  sicantik_notify.rule;
+    campaign sicantik_notify.campaign;
 begin
     if state not in ('pending', 'held') then
         raise exception 'message % is % and cannot be processed now', p_id,
@@ -47,6 +48,12 @@ begin
     if not rule.active then
         raise exception 'message % waits for rule %, which is inactive', p_id, rule.code
             using errcode = '55000', hint = 'activate the rule first';
+    end if;
+    select c.* into campaign
+    from sicantik_notify.queue q join sicantik_notify.campaign c on c.id = q.campaign_id where q.id = p_id;
+    if campaign.id is not null and not sicantik_notify.campaign_sends(campaign.state) then
+        raise exception 'message % belongs to campaign %, which is %', p_id, campaign.id, campaign.state
+            using errcode = '55000', hint = format('sicantik_notify.campaign_resume(%s) lets it go on', campaign.id);
     end if;
     update sicantik_notify.queue q
     set state = 'pending', urgent = true, ready = true, waiting_for = null,
@@ -74,6 +81,7 @@ declare
     state  text := sicantik_notify.message_state(p_id);
     again  bigint;
     become text;
+    campaign sicantik_notify.campaign;
 begin
     if state in ('pending', 'held') then
         update sicantik_notify.queue q
@@ -102,10 +110,16 @@ begin
         raise exception 'message % was repeated already, as message %, which is %', p_id, again, become
             using errcode = '55000', hint = format('look at message %s, and retry that one if it failed', again);
     end if;
+    select c.* into campaign
+    from sicantik_notify.log l join sicantik_notify.campaign c on c.id = l.campaign_id where l.id = p_id;
+    if campaign.state = 'cancelled' then
+        raise exception 'message % belongs to campaign %, which is cancelled: it cannot be repeated', p_id, campaign.id
+            using errcode = '55000', hint = 'sicantik_notify.enqueue sends a message by hand';
+    end if;
     insert into sicantik_notify.queue (priority, rule_id, trigger_id, event_id, model, record_id, partner_id, partner_name, phone,
-                                       template_key, context, changed_at, retry_of)
+                                       template_key, context, changed_at, retry_of, campaign_id)
     select r.priority, r.id, t.id, l.event_id, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
-           r.template_key, l.context, l.changed_at, l.id
+           coalesce(campaign.template_key, r.template_key), l.context, l.changed_at, l.id, l.campaign_id
     from sicantik_notify.log l
     join sicantik_notify.rule r on r.id = l.rule_id
     left join sicantik_notify.trigger t on t.code = l.trigger_code
@@ -113,6 +127,10 @@ begin
     returning id into again;
     if again is null then
         raise exception 'the rule of message % does not exist any more: it cannot be repeated', p_id using errcode = '55000';
+    end if;
+    if campaign.id is not null then
+        -- What it came to first is taken back; its new end counts.
+        insert into sicantik_notify.campaign_delta (campaign_id, outcome, n) values (campaign.id, state, -1);
     end if;
     return again;
 end
@@ -152,14 +170,18 @@ as $messages_end$
         delete from sicantik_notify.queue q where q.id = any (p_ids) and q.state in ('pending', 'held') returning q.*
     ), logged as (
         insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id,
-            partner_name, phone, template_key, context, error, tries, possible_duplicate, changed_at, created_at, retry_of)
+            partner_name, phone, template_key, context, error, tries, possible_duplicate, changed_at, created_at, retry_of,
+            campaign_id)
         select g.id, p_state, g.rule_id, r.code, t.code, g.event_id, g.model, g.record_id, g.partner_id,
                g.partner_name, g.phone, g.template_key, g.context, concat_ws('; ', p_reason, g.last_error), g.tries,
-               g.possible_duplicate, g.changed_at, g.created_at, g.retry_of
+               g.possible_duplicate, g.changed_at, g.created_at, g.retry_of, g.campaign_id
         from gone g
         left join sicantik_notify.rule r on r.id = g.rule_id
         left join sicantik_notify.trigger t on t.id = g.trigger_id
         returning 1
+    ), counted as (
+        insert into sicantik_notify.campaign_delta (campaign_id, outcome, n)
+        select g.campaign_id, p_state, count(*) from gone g where g.campaign_id is not null group by 1
     )
     select count(*) from logged
 $messages_end$;

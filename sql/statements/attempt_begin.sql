@@ -1,6 +1,6 @@
 -- Records attempts that are about to go on the wire, for claims that still hold and whose rule is still active. A message
--- that is not returned must not be sent. The last look before the wire: blacklists (ours and the host's) and quiet hours, as they
--- are at this instant. queue.on_wire is written in the same statement: a takeover that runs at the same
+-- that is not returned must not be sent. The last look before the wire: blacklists (ours and the host's), quiet hours and the state of
+-- its campaign, as they are at this instant. queue.on_wire is written in the same statement: a takeover that runs at the same
 -- time waits for this row or skips it, and then sees on_wire, whatever its snapshot shows of attempt.
 -- recipient_pace is race-free here: nobody else has a message for this recipient in flight.
 -- $1 instance, $2 message ids, $3 claim tokens, $4 provider ids, $5 provider types, $6 template keys, $7 notes,
@@ -22,6 +22,8 @@ with barred as materialized (
          sicantik_notify.rule r, open o
     where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
       and r.id = q.rule_id and r.active and o.rule_id = r.id and (not o.closed or q.urgent)
+      and (q.campaign_id is null
+           or exists (select from sicantik_notify.campaign c where c.id = q.campaign_id and sicantik_notify.campaign_sends(c.state)))
       and (not o.respect_blacklist or q.phone <> all (array(select b.phone from barred b)))
       -- A lost answer whose receipt has come meanwhile: it was sent.
       and not (q.uncertain_sends > 0 and exists (select from sicantik_notify.receipt x where x.message_id = q.id and x.state <> 'failed'))

@@ -8,15 +8,15 @@
 -- The rate limit is the one thing that a claim does wait for (`counting`): rows of rate_state, in their order, before it writes anything
 -- that another claim could wait for. The count is read from the row as locked, and the clock after that; what this snapshot does not
 -- show of rate_usage are places that became free since, which the next claim finds.
--- Messages of a rule that was switched off meanwhile, or whose hours are over, are parked where they are met, so that they stand in
--- nobody's way; so is what is over the limit.
+-- Messages of a rule that was switched off meanwhile, of a campaign that was paused, or of a rule whose hours are over, are parked where
+-- they are met, so that they stand in nobody's way; so is what is over the limit.
 -- Rows are written by id = any (array), which keeps to the primary key whatever the statistics say.
 -- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
 with permit as materialized (
     select p.allowed from sicantik_notify.delivery_permit($1::text) p
     where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
 ), look as materialized (
-    select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent
+    select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
     from sicantik_notify.queue q
     where q.state = 'pending' and q.ready
       and (select p.allowed from permit p)
@@ -31,21 +31,23 @@ with permit as materialized (
     cross join lateral (select sicantik_notify.window_opens(r.send_window, t.timezone, n.now) as opens) o
     where r.id = any (array(select l.rule_id from look l)) and r.send_window is not null and o.opens > n.now
 ), stray as materialized (
-    select q.id, s.active, s.opens
+    select q.id, s.active, s.sends, s.opens
     from (
-        select l.id, r.active, c.opens
+        select l.id, r.active, sicantik_notify.campaign_sends(k.state) as sends, c.opens
         from look l
         join sicantik_notify.rule r on r.id = l.rule_id
+        left join sicantik_notify.campaign k on k.id = l.campaign_id
         left join closed c on c.rule_id = l.rule_id and not l.urgent
-        where not r.active or c.opens is not null
+        where not r.active or not sicantik_notify.campaign_sends(k.state) or c.opens is not null
     ) s
     join sicantik_notify.queue q on q.id = s.id
     where q.id = any (array(select l.id from look l)) and q.state = 'pending' and q.ready
     for update of q skip locked
 ), parked as (
     update sicantik_notify.queue q
-    set ready = false, waiting_for = case when s.active then 'quiet_hours' else 'rule_inactive' end,
-        scheduled_at = case when s.active then s.opens else q.scheduled_at end
+    set ready = false,
+        waiting_for = case when not s.active then 'rule_inactive' when not s.sends then 'campaign_paused' else 'quiet_hours' end,
+        scheduled_at = case when s.active and s.sends then s.opens else q.scheduled_at end
     from stray s
     where q.id = s.id and q.id = any (array(select s.id from stray s))
 ), head as materialized (
@@ -53,8 +55,9 @@ with permit as materialized (
     select distinct on (l.phone) l.id, l.priority, l.scheduled_at
     from look l
     join sicantik_notify.rule r on r.id = l.rule_id
+    left join sicantik_notify.campaign k on k.id = l.campaign_id
     left join closed c on c.rule_id = l.rule_id and not l.urgent
-    where r.active and c.rule_id is null
+    where r.active and sicantik_notify.campaign_sends(k.state) and c.rule_id is null
     order by l.phone, l.priority desc, l.scheduled_at, l.id
 ), chosen as materialized (
     select h.id from head h order by h.priority desc, h.scheduled_at, h.id limit $3::bigint

@@ -3,7 +3,7 @@
 -- The rule's row says the rest: batches get their slots, what the storm guard stops is held, and what is outside of the rule's hours or
 -- over its rate limit never enters the claim's index. What a person must release takes no place anywhere before it is released.
 -- $1 rule, $2 trigger, $3 priority, $4 delay in minutes, $5 template, $6… one array a column; $6 ids where they are known, $16 why a
--- person must release it; $17 batch series, $18 no storm guard
+-- person must release it; $17 batch series, $18 no storm guard, $19 campaign
 with incoming as materialized (
     select coalesce(m.id, nextval('sicantik_notify.message_id_seq')) as id, m.place, m.event_id, m.xact::xid8 as xact, m.model,
            m.record_id, m.partner_id, m.partner_name, m.phone, m.context, m.changed_at, m.held as why
@@ -51,11 +51,12 @@ with incoming as materialized (
     from timed t
 ), enqueued as (
     insert into sicantik_notify.queue (id, state, ready, waiting_for, priority, scheduled_at, rule_id, trigger_id, template_key, event_id,
-                                       xact, model, record_id, partner_id, partner_name, phone, context, changed_at, last_error)
+                                       xact, model, record_id, partner_id, partner_name, phone, context, changed_at, last_error, campaign_id)
     select p.id, case when p.held then 'held' else 'pending' end, not p.held and p.at <= p.now and p.waits is null, p.waits, $3::integer,
            case when p.waits = 'quiet_hours' then p.opens else p.at end, $1::bigint, $2::bigint, $5::text,
            p.event_id, p.xact, p.model, p.record_id, p.partner_id, p.partner_name, p.phone, p.context, p.changed_at,
-           coalesce(p.why, case when p.held then 'storm guard: its rule enqueued more than storm_limit messages in ten minutes' end)
+           coalesce(p.why, case when p.held then 'storm guard: its rule enqueued more than storm_limit messages in ten minutes' end),
+           $19::bigint
     from placed p
     order by p.place
     on conflict do nothing

@@ -40,6 +40,31 @@ with due as materialized (
     from known k
     on conflict do nothing
     returning attempt_id, state, message_id, provider_id, provider_type, at, class, code, error
+), late as materialized (
+    -- A campaign's message that was counted as sent and is given up, or the other way round: what v_log shows of it changes. In the
+    -- same batch the better news wins.
+    select distinct l.campaign_id, l.id, f.state = 'failed' as failed
+    from fresh f
+    join sicantik_notify.log l on l.id = f.message_id and l.state = 'sent' and l.campaign_id is not null
+    where case f.state
+              when 'failed' then
+                  not exists (select from fresh b where b.message_id = l.id and b.state in ('delivered', 'read'))
+                  and not exists (select from sicantik_notify.receipt x
+                                  where x.message_id = l.id and x.state in ('delivered', 'read', 'failed'))
+                  and not exists (select from sicantik_notify.attempt a where a.message_id = l.id and a.id > f.attempt_id)
+              when 'sent' then false
+              else
+                  exists (select from sicantik_notify.receipt x where x.message_id = l.id and x.state = 'failed')
+                  and not exists (select from sicantik_notify.receipt x where x.message_id = l.id and x.state in ('delivered', 'read'))
+                  and not exists (select from sicantik_notify.queue q where q.retry_of = l.id)
+                  and not exists (select from sicantik_notify.log r where r.retry_of = l.id)
+          end
+), counted as (
+    insert into sicantik_notify.campaign_delta (campaign_id, outcome, n)
+    select l.campaign_id, o.outcome, sum(case when l.failed = (o.outcome = 'failed') then 1 else -1 end)
+    from late l
+    cross join (values ('sent'), ('failed')) as o (outcome)
+    group by 1, 2
 ), gone as (
     delete from sicantik_notify.receipt_inbox i where i.id = any (array(select k.id from known k))
 ), again as (

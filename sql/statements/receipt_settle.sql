@@ -57,7 +57,7 @@ with told as materialized (
 ), logged as (
     insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id, partner_name,
         phone, template_key, context, provider_id, provider_type, external_id, code, error, tries, possible_duplicate, changed_at,
-        created_at, sent_at, retry_of)
+        created_at, sent_at, retry_of, campaign_id)
     select d.id, d.verdict, d.rule_id, d.rule_code, t.code, d.event_id, d.model, d.record_id, d.partner_id, d.partner_name, d.phone,
            coalesce(a.template_key, d.template_key), d.context, d.provider_id, d.provider_type, d.external_id, d.code,
            case when d.verdict = 'failed' then d.provider_type || ': ' || coalesce(d.code, '') || ': ' || coalesce(d.error, '') end,
@@ -68,10 +68,13 @@ with told as materialized (
                where o.message_id = d.id and o.id <> d.attempt_id and coalesce(o.outcome, 'uncertain') in ('uncertain', 'accepted')
                  and not exists (select from sicantik_notify.receipt x where x.attempt_id = o.id and x.state = 'failed')),
            d.changed_at, d.created_at,
-           case when d.verdict = 'sent' then least(greatest(d.at, a.started_at), sicantik_notify.clock()) end, d.retry_of
+           case when d.verdict = 'sent' then least(greatest(d.at, a.started_at), sicantik_notify.clock()) end, d.retry_of, d.campaign_id
     from done d
     left join sicantik_notify.trigger t on t.id = d.trigger_id
     left join sicantik_notify.attempt a on a.id = d.attempt_id and a.message_id = d.id
+), counted as (
+    insert into sicantik_notify.campaign_delta (campaign_id, outcome, n)
+    select d.campaign_id, d.verdict, count(*) from done d where d.campaign_id is not null group by 1, 2
 ), back as (
     update sicantik_notify.queue q
     set state = 'pending',

@@ -1,6 +1,7 @@
 -- Marks those who are told now, and says of the others when and by which message they were told. One answer a draft, in order.
 -- A change whose message waits in the queue already has its mark: it is left to the queue's own index to refuse it. No draft
--- stands twice in one call, and no other session marks the same records: their shard is locked.
+-- stands twice in one call, and no other session marks the same records: their shard is locked. Except that of a campaign, which has no
+-- events: whoever comes second waits for the first, and is told.
 -- $1 rule, $2 seconds after which a mark is over (null: never), $3… one array a column; $8 the draft goes into a digest, so that
 -- its message has no id yet
 with asked as materialized (

@@ -15,14 +15,18 @@ with done as (
     set ended_at = case when d.on_wire is null then '-infinity' else greatest(sicantik_notify.clock(), u.reserved_at) end
     from done d
     where u.message_id = d.id and u.ended_at is null
+), counted as (
+    insert into sicantik_notify.campaign_delta (campaign_id, outcome, n)
+    select d.campaign_id, d.final_state, count(*) from done d where d.campaign_id is not null group by 1, 2
 )
 insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id, partner_name,
     phone, template_key, context, provider_id, provider_type, external_id, code, error, tries, possible_duplicate, changed_at,
-    created_at, sent_at, processing_time_ms, retry_of)
+    created_at, sent_at, processing_time_ms, retry_of, campaign_id)
 select d.id, d.final_state, d.rule_id, r.code, t.code, d.event_id, d.model, d.record_id, d.partner_id, d.partner_name,
        d.phone, coalesce(d.used_template, d.template_key), d.context, d.provider_id, d.provider_type, d.external_id, d.code, d.error,
        d.tries, d.possible_duplicate or d.uncertain, d.changed_at, d.created_at,
-       case when d.final_state = 'sent' then sicantik_notify.clock() end, d.processing_time_ms, d.retry_of
+       case when d.final_state = 'sent' then sicantik_notify.clock() end, d.processing_time_ms, d.retry_of,
+       d.campaign_id
 from done d
 left join sicantik_notify.rule r on r.id = d.rule_id
 left join sicantik_notify.trigger t on t.id = d.trigger_id

@@ -11,6 +11,9 @@ with listed as materialized (
     returning q.*, r.code as rule_code, l.reason
 ), freed as (
     update sicantik_notify.rate_usage u set ended_at = '-infinity' from gone g where u.message_id = g.id and u.ended_at is null
+), listed_of as (
+    insert into sicantik_notify.campaign_delta (campaign_id, outcome, n)
+    select g.campaign_id, 'skipped', count(*) from gone g where g.campaign_id is not null group by 1
 ), counted as (
     update sicantik_notify.blacklist b
     set blocked_count = b.blocked_count + g.messages, last_blocked_date = sicantik_notify.clock()
@@ -18,9 +21,11 @@ with listed as materialized (
     where b.phone = g.phone and b.active
 )
 insert into sicantik_notify.log (id, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id, partner_name,
-    phone, template_key, context, code, error, tries, possible_duplicate, changed_at, created_at, retry_of)
+    phone, template_key, context, code, error, tries, possible_duplicate, changed_at, created_at, retry_of,
+    campaign_id)
 select g.id, 'skipped', g.rule_id, g.rule_code, t.code, g.event_id, g.model, g.record_id, g.partner_id, g.partner_name,
-       g.phone, g.template_key, g.context, 'blacklisted', g.reason, g.tries, g.possible_duplicate, g.changed_at, g.created_at, g.retry_of
+       g.phone, g.template_key, g.context, 'blacklisted', g.reason, g.tries, g.possible_duplicate, g.changed_at, g.created_at, g.retry_of,
+       g.campaign_id
 from gone g
 left join sicantik_notify.trigger t on t.id = g.trigger_id
 returning id

@@ -6,7 +6,7 @@ select l.finished_at, l.id, case when l.state = 'sent' and rf.state = 'failed' t
        case when rf.state = 'failed' then coalesce(rf.code, l.code) else l.code end as code,
        case when rf.state = 'failed' then coalesce(rf.error, l.error) else l.error end as error,
        l.tries, l.possible_duplicate, l.processing_time_ms,
-       l.changed_at, l.created_at, l.retry_of, rf.state as receipt_state, rf.at as receipt_at
+       l.changed_at, l.created_at, l.retry_of, l.campaign_id, rf.state as receipt_state, rf.at as receipt_at
 from sicantik_notify.log l
 left join lateral (
     select r.state, r.at, r.code, r.error from sicantik_notify.receipt r

@@ -20,6 +20,13 @@ left join sicantik_notify.rule r on r.id = s.target_rule
 left join sicantik_notify.trigger t on t.id = s.target_trigger
 group by 3
 union all
+select case c.state when 'paused' then 'alarm' else 'warning' end, coalesce(c.paused_at, c.scheduled_date, c.created_at), 'campaign ' || c.id,
+       c.name || ' is ' || case c.state when 'draft' then 'a draft again' else c.state end || ': ' || c.last_error,
+       case c.state when 'draft' then format('mend it, then select sicantik_notify.campaign_start(%s)', c.id)
+                    else format('mend it, then select sicantik_notify.campaign_resume(%s), or campaign_cancel', c.id) end
+from sicantik_notify.campaign c
+where c.last_error is not null and c.state in ('draft', 'paused')
+union all
 select 'warning', q.created_at, 'message ' || q.id, 'held: ' || coalesce(q.last_error, ''), 'release or cancel it'
 from sicantik_notify.queue q
 where q.state = 'held' and q.waiting_for is distinct from 'storm_guard'

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
-use crate::db::ids::{EventId, RecordId, RuleId, TriggerId};
+use crate::db::ids::{CampaignId, EventId, RecordId, RuleId, TriggerId};
 
 /// What a statement did to the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Change {
     pub target_rule: Option<RuleId>,
     /// Fired: what rules' code is given beside what evaluation knows.
     pub kwargs: Map<String, Value>,
+    /// It is no change but a target of this campaign; then its step stands for no row of `event`.
+    pub campaign: Option<CampaignId>,
     /// The statements; never empty.
     pub steps: Vec<Step>,
 }
@@ -59,6 +61,11 @@ impl Change {
     /// The first event's id, which stands for the change.
     pub fn event_id(&self) -> EventId {
         self.steps.first().map_or(EventId(0), |s| s.id)
+    }
+
+    /// The row of `event` that stands for it; none for a campaign's target.
+    pub fn source(&self) -> Option<EventId> {
+        self.campaign.is_none().then(|| self.event_id())
     }
 
     /// All ids.
@@ -109,6 +116,7 @@ pub fn coalesce(rows: &[Row]) -> Vec<Change> {
                     target_trigger: target_trigger.map(TriggerId),
                     target_rule: target_rule.map(RuleId),
                     kwargs: object(row, "kwargs"),
+                    campaign: None,
                     steps: vec![step],
                 });
             }

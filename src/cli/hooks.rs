@@ -8,6 +8,7 @@ use crate::capture::hooks;
 use crate::capture::plan::publish;
 use crate::config::Config;
 use crate::evaluate::configuration::{Configuration, RIGHTS};
+use crate::evaluate::targets;
 use crate::host::grants;
 
 #[derive(Debug, clap::Args)]
@@ -78,8 +79,12 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     tx.batch_execute("set local role sicantik_notify_owner").await?;
     let configuration = Configuration::load(&tx).await?;
     publish(&tx, &configuration.plan()).await?;
+    let mut tables = configuration.tables();
+    for (table, columns) in targets::all_tables(&tx, &configuration).await? {
+        tables.entry(table).or_default().extend(columns);
+    }
     tx.commit().await?;
-    for statement in grants::grant_columns(&client, &configuration.tables()).await? {
+    for statement in grants::grant_columns(&client, &tables).await? {
         eprintln!(
             "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
         );

@@ -1,10 +1,11 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `check --strict`), goes on (`cron run`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `campaign`, `check --strict`), goes on (`cron run`) or is unknown (`explain`).
 
 mod arm;
 mod blacklist;
+mod campaign;
 mod check;
 mod cron;
 mod demo;
@@ -73,7 +74,7 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     check --strict), goes on (cron run), or is unknown (explain)";
+     campaign, check --strict), goes on (cron run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -133,6 +134,8 @@ enum Command {
     Template(template::Args),
     /// List, run, enable, disable and re-time jobs and cron triggers
     Cron(cron::Args),
+    /// Create, start, watch, pause and cancel campaigns, or see beforehand what one would do
+    Campaign(campaign::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -237,6 +240,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Uninstall(args) => uninstall::execute(&config, args).await,
         Command::Cron(args) => Box::pin(cron::execute(&config, args)).await,
+        Command::Campaign(args) => Box::pin(campaign::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(Done::Well),
     }

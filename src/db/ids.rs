@@ -38,6 +38,10 @@ id!(
     RuleId
 );
 id!(
+    /// A row of `campaign`.
+    CampaignId
+);
+id!(
     /// A row of `provider`.
     ProviderId
 );

@@ -64,6 +64,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/message_operations.sql",
     "functions/schedule_refusal.sql",
     "functions/cron_operations.sql",
+    "functions/campaign.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
     "functions/uninstall_statements.sql",
@@ -74,6 +75,9 @@ const FUNCTIONS: &[(&str, &str)] = files![
 const VIEWS: &[(&str, &str)] = files![
     "views/v_queue.sql",
     "views/v_queue_summary.sql",
+    "views/v_campaign.sql",
+    "views/v_campaign_progress.sql",
+    "views/v_campaign_skipped.sql",
     "views/v_log.sql",
     "views/v_blacklist.sql",
     "views/v_attempt.sql",

@@ -27,6 +27,8 @@ statements! {
     ATTEMPT_BEGIN = "attempt_begin",
     ATTEMPT_FINISH = "attempt_finish",
     ATTEMPT_ORPHANS = "attempt_orphans",
+    CAMPAIGN_LIST = "campaign_list",
+    CAMPAIGNS = "campaigns",
     CATALOG_FIELDS = "catalog_fields",
     CATALOG_SELECTIONS = "catalog_selections",
     CHECK_TEMPLATES = "check_templates",

@@ -204,6 +204,30 @@ impl Directory {
         Ok(self.choose(now, recipient, key, context, &self.candidates))
     }
 
+    /// The same for many messages with one key.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn preview_many(
+        &self,
+        client: &tokio_postgres::Client,
+        key: &TemplateKey,
+        messages: &[(Option<PartnerId>, &str, &Map<String, Value>)],
+    ) -> Result<Vec<Choice>, tokio_postgres::Error> {
+        let asked: Vec<(Option<PartnerId>, &str)> =
+            messages.iter().map(|(p, phone, _)| (*p, *phone)).collect();
+        let known = self.recipients(client, &asked).await?;
+        let now: DateTime<Utc> = client
+            .query_one("select sicantik_notify.clock()", &[])
+            .await?
+            .get(0);
+        let recipient = |phone: &str| known.get(phone).copied().unwrap_or(STRANGER);
+        Ok(messages
+            .iter()
+            .map(|(_, phone, context)| self.choose(now, recipient(phone), key, context, &self.candidates))
+            .collect())
+    }
+
     /// What each kind of provider would send for a key, as if every account were there and well, and the recipient had allowed
     /// messages through Meta.
     pub fn preview_all(&self, key: &TemplateKey, context: &Map<String, Value>) -> Choice {

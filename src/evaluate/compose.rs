@@ -127,7 +127,8 @@ impl Batch<'_> {
         let message = NewMessage {
             id: None,
             event: change.event_id(),
-            xact: Some(change.xact.clone()),
+            // A campaign's messages have a key of their own.
+            xact: change.campaign.is_none().then(|| change.xact.clone()),
             model: change.model.clone(),
             record: change.record,
             partner: recipient.partner,
@@ -209,6 +210,7 @@ mod tests {
             target_trigger: None,
             target_rule: None,
             kwargs: Map::new(),
+            campaign: None,
             steps: vec![Step {
                 id: EventId(id),
                 operation: Operation::Fired,

@@ -30,6 +30,8 @@ pub enum Outcome {
     NameMismatch,
     /// The record waits to be told with others of its run.
     Grouped,
+    /// The record of a campaign's target does not exist any more.
+    Gone,
     /// The rule could not be evaluated; its events are set aside.
     Error,
 }
@@ -48,6 +50,7 @@ impl Outcome {
             Self::Repeated => "repeated",
             Self::NameMismatch => "name_mismatch",
             Self::Grouped => "grouped",
+            Self::Gone => "gone",
             Self::Error => "error",
         }
     }
@@ -73,7 +76,7 @@ pub struct RunRecord<'a> {
 pub struct Decision {
     /// What.
     pub outcome: Outcome,
-    event_id: i64,
+    event_id: Option<i64>,
     xact: String,
     model: String,
     record_id: i64,
@@ -82,6 +85,7 @@ pub struct Decision {
     partner: Option<i64>,
     message: Option<i64>,
     reason: String,
+    campaign: Option<i64>,
 }
 
 impl Decision {
@@ -89,7 +93,7 @@ impl Decision {
     pub fn new(outcome: Outcome, change: &Change, trigger: &str, reason: impl Into<String>) -> Self {
         Self {
             outcome,
-            event_id: change.event_id().0,
+            event_id: change.source().map(|e| e.0),
             xact: change.xact.clone(),
             model: change.model.clone(),
             record_id: change.record.0,
@@ -98,6 +102,7 @@ impl Decision {
             partner: None,
             message: None,
             reason: reason.into(),
+            campaign: change.campaign.map(|c| c.0),
         }
     }
 
@@ -113,7 +118,7 @@ impl Decision {
     pub fn of_run(run: RunRecord<'_>, reason: impl Into<String>) -> Self {
         Self {
             outcome: Outcome::Enqueued,
-            event_id: run.event,
+            event_id: Some(run.event),
             xact: run.xact.to_owned(),
             model: run.model.to_owned(),
             record_id: run.record,
@@ -122,6 +127,7 @@ impl Decision {
             partner: None,
             message: None,
             reason: reason.into(),
+            campaign: None,
         }
     }
 
@@ -135,6 +141,11 @@ impl Decision {
     pub fn partner(mut self, partner: Option<PartnerId>) -> Self {
         self.partner = partner.map(|p| p.0);
         self
+    }
+
+    /// About which record.
+    pub(super) fn record(&self) -> i64 {
+        self.record_id
     }
 
     /// Why.
@@ -170,7 +181,7 @@ pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), t
         &statement,
         &[
             &column(|d| d.outcome.as_str()),
-            &ids(|d| Some(d.event_id)),
+            &ids(|d| d.event_id),
             &column(|d| &d.xact),
             &column(|d| &d.model),
             &ids(|d| Some(d.record_id)),
@@ -179,6 +190,7 @@ pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), t
             &ids(|d| d.partner),
             &ids(|d| d.message),
             &column(|d| &d.reason),
+            &ids(|d| d.campaign),
         ],
     )
     .await?;

@@ -5,8 +5,8 @@ use super::compose::Draft;
 use super::decision::{Decision, Outcome};
 use super::digest;
 use super::rule::{RuleError, Work};
-use crate::db::ids::MessageId;
-use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series};
+use crate::db::ids::{CampaignId, MessageId};
+use crate::queue::enqueue::{Intake, NewMessage, Terms, campaign_series, enqueue_from, run_series};
 
 impl Draft<'_, '_> {
     /// Whether it waits for the others of its run. What a person must release first goes alone.
@@ -23,8 +23,13 @@ impl Batch<'_> {
         drafts: Vec<Draft<'_, '_>>,
     ) -> Result<(), RuleError> {
         let (digested, single): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|d| d.is_digested(work));
-        for (series, drafts) in by_series(work, single) {
-            self.enqueue(work, &series, drafts).await?;
+        for (series, campaign, drafts) in by_series(work, single) {
+            let intake = Intake {
+                series: &series,
+                unguarded: campaign.is_some(),
+                campaign,
+            };
+            self.enqueue(work, intake, drafts).await?;
         }
         digest::store(self.tx, work.rule.id, work.trigger.id, &digested).await?;
         for draft in digested {
@@ -38,13 +43,9 @@ impl Batch<'_> {
     async fn enqueue(
         &mut self,
         work: Work<'_>,
-        series: &str,
+        intake: Intake<'_>,
         drafts: Vec<Draft<'_, '_>>,
     ) -> Result<(), RuleError> {
-        let intake = Intake {
-            series,
-            ..Intake::default()
-        };
         let terms = Terms {
             rule: work.rule.id,
             trigger: Some(work.trigger.id),
@@ -79,18 +80,26 @@ impl Batch<'_> {
     }
 }
 
-/// Batch rules: each run of a schedule has a series of slots of its own (one statement a run), row events share the rolling one.
-/// For all other rules there is one group.
-fn by_series<'s, 'c>(work: Work<'_>, drafts: Vec<Draft<'s, 'c>>) -> Vec<(String, Vec<Draft<'s, 'c>>)> {
-    let mut groups: Vec<(String, Vec<Draft<'s, 'c>>)> = Vec::new();
+/// Drafts that are enqueued together, with their series and campaign.
+type Group<'s, 'c> = (String, Option<CampaignId>, Vec<Draft<'s, 'c>>);
+
+/// Batch rules: each campaign and each run of a schedule has a series of slots of its own (one statement a run), row events share the
+/// rolling one. For all other rules there is one group.
+fn by_series<'s, 'c>(work: Work<'_>, drafts: Vec<Draft<'s, 'c>>) -> Vec<Group<'s, 'c>> {
+    let mut groups: Vec<Group<'s, 'c>> = Vec::new();
     for draft in drafts {
-        let series = match work.rule.batched && draft.case.fired() {
-            true => run_series(&draft.case.change.xact),
-            false => String::new(),
+        let change = draft.case.change;
+        let series = match (work.rule.batched, change.campaign) {
+            (true, Some(campaign)) => campaign_series(campaign),
+            (true, None) if draft.case.fired() => run_series(&change.xact),
+            _ => String::new(),
         };
-        match groups.iter_mut().find(|(of, _)| *of == series) {
-            Some((_, group)) => group.push(draft),
-            None => groups.push((series, vec![draft])),
+        match groups
+            .iter_mut()
+            .find(|(of, campaign, _)| *of == series && *campaign == change.campaign)
+        {
+            Some((_, _, group)) => group.push(draft),
+            None => groups.push((series, change.campaign, vec![draft])),
         }
     }
     groups

@@ -30,6 +30,7 @@ mod rule;
 mod savepoint;
 mod settings;
 pub mod snippets;
+pub mod targets;
 pub mod trigger;
 
 use std::sync::Arc;

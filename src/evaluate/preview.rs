@@ -113,6 +113,7 @@ fn as_change(look: Look<'_>) -> Change {
         target_trigger: None,
         target_rule: None,
         kwargs: Map::new(),
+        campaign: None,
         steps: vec![Step {
             id: EventId(0),
             operation: Operation::Fired,
@@ -152,7 +153,7 @@ impl Batch<'_> {
         let mut found: Vec<Obstacle> = declined
             .map(|d| obstacle(d.outcome, false, d.partner_id(), d.reason().to_owned()))
             .collect();
-        for (partner, reason) in self.told_before(work, &drafts).await? {
+        for (_, _, partner, reason) in self.told_before(work, &drafts).await? {
             found.push(obstacle(Outcome::Repeated, false, partner.map(|p| p.0), reason));
         }
         for message in drafts.iter().map(|d| &d.message) {

@@ -135,12 +135,12 @@ impl Batch<'_> {
         Ok(kept)
     }
 
-    /// Who of those would not be told again, and why. Marks nothing.
+    /// Who of those would not be told again (of which record, at which number), and why. Marks nothing.
     pub(super) async fn told_before(
         &self,
         work: Work<'_>,
         drafts: &[Draft<'_, '_>],
-    ) -> Result<Vec<(Option<PartnerId>, String)>, RuleError> {
+    ) -> Result<Vec<(i64, String, Option<PartnerId>, String)>, RuleError> {
         let repeat = &work.plan.repeat;
         let mut before = Vec::new();
         for of_record in drafts.chunk_by(|a, b| a.message.record == b.message.record) {
@@ -164,7 +164,12 @@ impl Batch<'_> {
                     told_by: row.get("told_by"),
                 };
                 let told = format!("{}{}", self.told(&mark), repeat.describe(&value));
-                before.push((partner.and_then(|d| d.message.partner), told));
+                before.push((
+                    about.record.0,
+                    phone.to_owned(),
+                    partner.and_then(|d| d.message.partner),
+                    told,
+                ));
             }
         }
         Ok(before)

@@ -111,7 +111,12 @@ impl Batch<'_> {
         self.fail(work.trigger, work.rule, case.change, error);
     }
 
-    async fn steps(&mut self, trigger: &Trigger, rule: &Rule, cases: &[&Case<'_>]) -> Result<(), RuleError> {
+    pub(super) async fn steps(
+        &mut self,
+        trigger: &Trigger,
+        rule: &Rule,
+        cases: &[&Case<'_>],
+    ) -> Result<(), RuleError> {
         let plan = rule.plan.as_ref();
         let plan = plan.map_err(|e| RuleError::Configuration(e.clone()))?;
         let work = Work { trigger, rule, plan };
@@ -136,7 +141,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn has_template(&self, rule: &Rule) -> Result<(), RuleError> {
+    pub(super) fn has_template(&self, rule: &Rule) -> Result<(), RuleError> {
         if self.configuration.templates.contains(&rule.template_key) {
             return Ok(());
         }
@@ -146,7 +151,7 @@ impl Batch<'_> {
         )))
     }
 
-    async fn rule_condition<'s, 'c>(
+    pub(super) async fn rule_condition<'s, 'c>(
         &mut self,
         work: Work<'_>,
         cases: &[&'s Case<'c>],

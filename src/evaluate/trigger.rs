@@ -211,6 +211,7 @@ mod tests {
             target_trigger: None,
             target_rule: None,
             kwargs: Map::new(),
+            campaign: None,
             steps: steps
                 .iter()
                 .enumerate()

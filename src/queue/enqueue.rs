@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 
-use crate::db::ids::{EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
+use crate::db::ids::{CampaignId, EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
 use crate::db::statements as sql;
 
 /// A message to be.
@@ -56,12 +56,20 @@ pub struct Intake<'a> {
     pub series: &'a str,
     /// The storm guard does not count them: a campaign is meant to be many.
     pub unguarded: bool,
+    /// The campaign whose targets they are; then no row of `event` stands behind them.
+    pub campaign: Option<CampaignId>,
 }
 
 /// Name of the series of a run: the transaction that fired its events.
 #[must_use]
 pub fn run_series(xact: &str) -> String {
     format!("run {xact}")
+}
+
+/// Name of the series of a campaign.
+#[must_use]
+pub fn campaign_series(campaign: CampaignId) -> String {
+    format!("campaign {campaign}")
 }
 
 /// Enqueues messages of row events: see [`enqueue_from`].
@@ -98,6 +106,10 @@ pub async fn enqueue_from(
         .iter()
         .map(|m| Value::Object(m.context.clone()))
         .collect();
+    let events: Vec<Option<i64>> = messages
+        .iter()
+        .map(|m| intake.campaign.is_none().then_some(m.event.0))
+        .collect();
     let times: Vec<DateTime<Utc>> = messages.iter().map(|m| m.changed_at).collect();
     let rows = tx
         .query(
@@ -109,7 +121,7 @@ pub async fn enqueue_from(
                 &terms.delay_minutes,
                 &terms.template_key,
                 &number(|m| m.id.map(|id| id.0)),
-                &number(|m| Some(m.event.0)),
+                &events,
                 &perhaps(|m| m.xact.as_deref()),
                 &text(|m| &m.model),
                 &number(|m| Some(m.record.0)),
@@ -121,6 +133,7 @@ pub async fn enqueue_from(
                 &perhaps(|m| m.held.as_deref()),
                 &intake.series,
                 &intake.unguarded,
+                &intake.campaign.map(|c| c.0),
             ],
         )
         .await?;

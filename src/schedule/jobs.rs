@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
 use super::leader::{LeaderError, Term, hold};
 use crate::db::statements as sql;
@@ -16,6 +17,7 @@ use crate::queue::recover::recover;
 
 /// Due messages that are counted.
 const COUNTED: i64 = 10_000;
+use crate::lang::snippet::Limits;
 
 /// What a job works with.
 pub struct Work<'a> {
@@ -42,6 +44,10 @@ pub struct Tools {
     pub holding: Holding,
     /// How long an instance is silent before it counts as dead.
     pub dead_after: Duration,
+    /// What one run of a rule's code may use.
+    pub python: Limits,
+    /// The process ends: what goes on for long comes to its end.
+    pub stop: CancellationToken,
 }
 
 /// What a run came to.
@@ -82,7 +88,7 @@ pub enum JobError {
 pub async fn run(code: &str, work: &Work<'_>) -> Result<Outcome, JobError> {
     match code {
         "process_queue" => process_queue(work).await,
-        "process_campaign_batch" => process_campaign_batch(work).await,
+        "process_campaign_batch" => super::campaign::run(work).await,
         "cleanup_logs" => cleanup_logs(work).await,
         "partitions" => partitions(work).await,
         "uncertain_sends" => uncertain_sends(work).await,
@@ -133,14 +139,6 @@ async fn process_queue(work: &Work<'_>) -> Result<Outcome, JobError> {
             if due == 1 { "message is" } else { "messages are" }
         ),
         again: None,
-    })
-}
-
-/// Where there is no campaign, there is nothing to do.
-async fn process_campaign_batch(_work: &Work<'_>) -> Result<Outcome, JobError> {
-    Ok(Outcome {
-        detail: "no campaign is running".into(),
-        ..Outcome::default()
     })
 }
 

@@ -3,6 +3,7 @@
 //! a job that fails, stops nothing but itself.
 
 pub mod calendar;
+mod campaign;
 pub mod jobs;
 pub mod leader;
 mod runner;

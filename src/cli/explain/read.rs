@@ -20,6 +20,7 @@ pub(super) struct Decision {
     pub(super) partner: Option<i64>,
     pub(super) message: Option<i64>,
     pub(super) event: Option<i64>,
+    pub(super) campaign: Option<String>,
     pub(super) reason: String,
 }
 
@@ -201,6 +202,7 @@ fn decision(row: &Row) -> Decision {
         partner: row.get("partner_id"),
         message: row.get("message_id"),
         event: row.get("event_id"),
+        campaign: row.get("campaign"),
         reason: row.get("reason"),
     }
 }

@@ -84,13 +84,17 @@ impl Teller<'_> {
                 .as_ref()
                 .map_or(String::new(), |x| format!(" in transaction {x}"));
             let by_hand = chapter.xact.is_none() && chapter.decisions.is_empty();
-            let text = match by_hand && chapter.messages.iter().all(|m| m.event.is_none()) {
-                true => {
-                    "a person or a programme put a message into the queue; no change led to it".to_owned()
-                }
-                false => format!(
-                    "{name} changed{in_xact}; which columns is not kept any more (setting event_history_days)"
-                ),
+            let campaign = chapter.decisions.iter().find_map(|d| d.campaign.as_deref());
+            let text = match campaign {
+                Some(campaign) => format!("{name} was a target of campaign {campaign}; no change led to it"),
+                None => match by_hand && chapter.messages.iter().all(|m| m.event.is_none()) {
+                    true => {
+                        "a person or a programme put a message into the queue; no change led to it".to_owned()
+                    }
+                    false => format!(
+                        "{name} changed{in_xact}; which columns is not kept any more (setting event_history_days)"
+                    ),
+                },
             };
             story.steps.push(Step {
                 at: story.at,
@@ -650,6 +654,7 @@ impl Teller<'_> {
         let cause = match waiting.as_str() {
             "in flight" => return,
             "rule inactive" => rule_inactive(m.rule.as_deref().unwrap_or_default()),
+            "campaign paused" => Cause::new(Why::Waiting, said, "campaign resume lets it go on"),
             w if w.starts_with("held") => Cause::new(Why::Held, said, "a person must release or cancel it"),
             w if w.starts_with("a provider") => {
                 let why = undelivered(w);

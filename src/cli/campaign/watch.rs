@@ -1,0 +1,116 @@
+//! `campaign watch`: a bar on a terminal, lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::{Client, Done, One, Outcome, find, shown};
+
+/// How often the campaign is looked at.
+const LOOK: Duration = Duration::from_millis(1000);
+
+pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
+    let bar = (!one.json && std::io::stderr().is_terminal()).then(bar);
+    let mut before = Value::Null;
+    loop {
+        let (id, row) = find(client, &one.campaign).await?;
+        let changed = [
+            "state",
+            "waiting_for",
+            "targets",
+            "pending",
+            "sent",
+            "failed",
+            "skipped",
+            "cancelled",
+        ]
+        .iter()
+        .any(|column| before[*column] != row[*column]);
+        match &bar {
+            Some(bar) => draw(bar, &row),
+            None if changed && one.json => println!("{row}"),
+            None if changed => println!("{}", line(&row)),
+            None => {}
+        }
+        let state = row["state"].as_str().unwrap_or_default();
+        let done = match state {
+            "completed" => Some(Done::Well),
+            "cancelled" | "draft" => Some(Done::NeedsAttention),
+            "paused" if !row["last_error"].is_null() => Some(Done::NeedsAttention),
+            _ => None,
+        };
+        if let Some(done) = done {
+            if let Some(bar) = bar {
+                bar.abandon();
+            }
+            if !one.json {
+                let why = row["last_error"]
+                    .as_str()
+                    .map_or_else(String::new, |e| format!(": {e}"));
+                println!(
+                    "Campaign {id} is {}{why}.",
+                    if state == "draft" { "a draft" } else { state }
+                );
+            }
+            return Ok(done);
+        }
+        before = row;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{prefix} [{bar:40}] {percent:>3}% {msg}");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Units that are over, and all of them: targets without a message, and messages.
+fn units(row: &Value) -> (u64, u64) {
+    let n = |column: &str| row[column].as_u64().unwrap_or(0);
+    let done = n("sent") + n("failed") + n("skipped") + n("cancelled");
+    (done, done + n("pending"))
+}
+
+fn draw(bar: &ProgressBar, row: &Value) {
+    let (done, all) = units(row);
+    bar.set_length(all.max(1));
+    bar.set_position(done);
+    bar.set_prefix(shown(&row["name"]));
+    bar.set_message(tail(row));
+}
+
+fn tail(row: &Value) -> String {
+    let mut text = format!(
+        "{}: sent {}, failed {}, skipped {}, pending {}",
+        shown(&row["state"]),
+        row["sent"],
+        row["failed"],
+        row["skipped"],
+        row["pending"]
+    );
+    if let Some(rate) = row["per_hour"].as_f64().filter(|rate| *rate > 0.0) {
+        text.push_str(&format!(", {rate:.0} an hour"));
+    }
+    if let Some(end) = row["expected_end"].as_str() {
+        text.push_str(&format!(
+            ", at the earliest until {}",
+            end.get(..16).unwrap_or(end).replace('T', " ")
+        ));
+    }
+    if let Some(waits) = row["waiting_for"].as_str() {
+        text.push_str(&format!("; waits for {waits}"));
+    }
+    text
+}
+
+fn line(row: &Value) -> String {
+    format!(
+        "{:>5}% of {} targets, {}",
+        shown(&row["percent"]),
+        shown(&row["targets"]),
+        tail(row)
+    )
+}
