@@ -11,6 +11,7 @@
 //! | [`capture`]  | stage 1: a host write becomes a row of `event`, in the host's own transaction |
 //! | [`evaluate`] | stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction |
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
+//! | [`fire`]     | a person or a programme asks a trigger to look at records; simulation and backfill |
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`lang`]     | what users write: Odoo domains |
@@ -30,6 +31,7 @@ pub mod daemon;
 pub mod db;
 pub mod deliver;
 pub mod evaluate;
+pub mod fire;
 pub mod host;
 pub mod http;
 pub mod lang;

@@ -62,6 +62,9 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_blacklist.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
+    "functions/fire_trigger.sql",
+    "functions/api_token.sql",
+    "functions/capture_acknowledge.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
 ];
@@ -82,6 +85,8 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_problem.sql",
     "views/receipt_furthest.sql",
     "views/v_receipt.sql",
+    "views/v_api_token.sql",
+    "views/v_firing.sql",
 ];
 
 /// Tables that every Odoo has, and that we read.

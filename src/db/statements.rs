@@ -64,6 +64,7 @@ statements! {
     PROVIDER_SLOW = "provider_slow",
     PROVIDERS = "providers",
     RATE_ORPHANS = "rate_orphans",
+    REPEAT_LOOK = "repeat_look",
     REPEAT_MARK = "repeat_mark",
     REPEAT_NAME = "repeat_name",
     REPEAT_TOLD = "repeat_told",
@@ -75,6 +76,7 @@ statements! {
     RECEIPT_STORE = "receipt_store",
     RECEIPT_TEMPLATE = "receipt_template",
     RECOVER = "recover",
+    REPLAY_EVENTS = "replay_events",
     RETRY_PROVIDER = "retry_provider",
     RULES = "rules",
     SEND_OUTCOME = "send_outcome",
@@ -88,4 +90,7 @@ statements! {
     TEMPLATE_SYNC_DUE = "template_sync_due",
     TEMPLATES = "templates",
     TRIGGERS = "triggers",
+    TRY_DEFAULTS = "try_defaults",
+    TRY_RULES = "try_rules",
+    TRY_TRIGGER = "try_trigger",
 }

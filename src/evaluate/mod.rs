@@ -25,11 +25,13 @@ mod permits;
 pub mod preview;
 pub mod question;
 pub mod recipients;
+pub mod rehearsal;
 pub mod repeat;
 mod rule;
 mod savepoint;
 mod settings;
 pub mod snippets;
+pub mod trial;
 pub mod trigger;
 
 use std::sync::Arc;
