@@ -33,30 +33,30 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $firing_target$
 declare
-    found sicantik_notify.trigger;
+    target sicantik_notify.trigger;
 begin
-    select t.* into found from sicantik_notify.trigger t where t.code = p_code;
+    select t.* into target from sicantik_notify.trigger t where t.code = p_code;
     if not found then
         raise exception 'there is no trigger %', coalesce(quote_literal(p_code), 'without a code')
             using errcode = 'P0002',
                   hint = coalesce('did you mean ' || sicantik_notify.near_codes(p_code) || '? ', '') || 'v_trigger lists all of them';
     end if;
-    if found.trigger_type not in ('manual', 'api', 'cron') then
-        raise exception 'the trigger % is of type %: it fires on changes of records, not by hand', found.code, found.trigger_type
+    if target.trigger_type not in ('manual', 'api', 'cron') then
+        raise exception 'the trigger % is of type %: it fires on changes of records, not by hand', target.code, target.trigger_type
             using errcode = '42809',
-                  hint = 'for changes that were missed run sicantik-notifyd backfill --trigger ' || found.code
+                  hint = 'for changes that were missed run sicantik-notifyd backfill --trigger ' || target.code
                          || '; to tell people by hand, give the rule a trigger of type manual';
     end if;
-    if not found.active then
-        raise exception 'the trigger % is inactive', found.code
+    if not target.active then
+        raise exception 'the trigger % is inactive', target.code
             using errcode = '55000',
-                  hint = format('update sicantik_notify.trigger set active = true where code = %L', found.code);
+                  hint = format('update sicantik_notify.trigger set active = true where code = %L', target.code);
     end if;
-    if nullif(p_model, '') is distinct from found.model and nullif(p_model, '') is not null then
-        raise exception 'the trigger % is about %, not about %', found.code, found.model, p_model
+    if nullif(p_model, '') is distinct from target.model and nullif(p_model, '') is not null then
+        raise exception 'the trigger % is about %, not about %', target.code, target.model, p_model
             using errcode = '22023', hint = 'leave the model empty, or name the trigger''s';
     end if;
-    return found;
+    return target;
 end
 $firing_target$;
 comment on function sicantik_notify.firing_target(text, text) is 'The trigger that may be fired, or an error that says why not';

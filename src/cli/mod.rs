@@ -1,21 +1,26 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `check --strict`, `fire --wait`, `backfill`) or is unknown (`explain`).
 
 mod arm;
+mod backfill;
 mod check;
 mod demo;
 mod domain;
 mod explain;
+mod fire;
 mod hooks;
 mod migrate;
+mod moment;
 mod provider;
 mod run;
 mod send;
+mod simulate;
 mod status;
 mod table;
 mod template;
+mod token;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -65,7 +70,7 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     check --strict), or is unknown (explain)";
+     check --strict, fire --wait, backfill), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -117,6 +122,23 @@ enum Command {
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
     Domain(domain::Args),
+    /// Ask a trigger to look at records
+    ///
+    /// For triggers of type manual and api, and of type cron out of its turn: an event a record, which is evaluated like a
+    /// change. Exit code 3 if --wait was over before the run.
+    Fire(fire::Args),
+    /// Show whom a trigger or rule would tell, and what; nothing is sent
+    ///
+    /// Against the records that stand in the database, or against the changes of the last days; also of a trigger or rule that is
+    /// inactive, or that only stands in a file. The evaluation's own steps, in a read-only transaction.
+    Simulate(simulate::Args),
+    /// Tell people of changes that were missed while hooks were absent
+    ///
+    /// Without further words: since the moment of the alarm in v_problem. Shows first whom it would tell, and asks. Whoever has
+    /// been told already is not told again, so it may be run twice. Exit code 3 if it needs --yes.
+    Backfill(backfill::Args),
+    /// Make, list and revoke the tokens of the HTTP API, as a DBA or an operator
+    Token(token::Args),
     /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -199,8 +221,20 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
+        Command::Fire(args) => Box::pin(fire::execute(&config, args)).await,
+        Command::Simulate(args) => Box::pin(simulate::execute(&config, args)).await,
+        Command::Backfill(args) => Box::pin(backfill::execute(&config, args)).await,
+        Command::Token(args) => token::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }
+}
+
+/// Who runs the command, as far as the system says.
+fn person() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|v| std::env::var(v).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The daemon's connection.

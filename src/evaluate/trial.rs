@@ -64,8 +64,6 @@ pub struct Trial {
     pub heeding: BTreeSet<RuleId>,
     /// Names of what is not in force, for people.
     pub inactive: Vec<String>,
-    /// What people should know before they believe the outcome.
-    pub notes: Vec<String>,
 }
 
 impl Trial {
@@ -138,7 +136,6 @@ impl Trial {
             configuration,
             heeding,
             inactive,
-            notes: Vec::new(),
         })
     }
 

@@ -76,9 +76,14 @@ impl Records {
 
     /// Adds a condition with one value.
     pub fn and(&mut self, write: impl FnOnce(usize) -> String, value: Param) {
-        self.compiled.params.push(value);
-        let more = write(self.compiled.params.len());
+        let more = write(self.bind(value));
         self.require(&more);
+    }
+
+    /// Adds a value that further conditions will name; its number.
+    pub fn bind(&mut self, value: Param) -> usize {
+        self.compiled.params.push(value);
+        self.compiled.params.len()
     }
 
     /// Adds a condition without values.

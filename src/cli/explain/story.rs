@@ -11,7 +11,7 @@ use super::now::{
     looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive, shown,
     template_missing, unusable,
 };
-use super::read::{Attempt, Chapter, Decision, Message};
+use super::read::{Attempt, Chapter, Decision, Firing, Message};
 use crate::capture::event::{Change, Operation};
 use crate::evaluate::check::{Survey, Surveyed, flag, text};
 use crate::evaluate::definition::{RulePlan, Trigger};
@@ -39,6 +39,8 @@ pub(super) struct Teller<'a> {
     pub(super) model: &'a str,
     pub(super) record: i64,
     pub(super) attempts: &'a HashMap<i64, Vec<Attempt>>,
+    /// Who fired, by transaction.
+    pub(super) firings: &'a HashMap<String, Vec<Firing>>,
     /// Since when each trigger is in force.
     pub(super) published: &'a HashMap<String, DateTime<Utc>>,
     pub(super) daemon: Option<Cause>,
@@ -83,10 +85,15 @@ impl Teller<'_> {
                 .xact
                 .as_ref()
                 .map_or(String::new(), |x| format!(" in transaction {x}"));
+            let fired = chapter.xact.as_deref().and_then(|xact| self.firing(xact, None));
             let by_hand = chapter.xact.is_none() && chapter.decisions.is_empty();
             let text = match by_hand && chapter.messages.iter().all(|m| m.event.is_none()) {
                 true => {
                     "a person or a programme put a message into the queue; no change led to it".to_owned()
+                }
+                false if fired.is_some() => {
+                    let by = fired.map(|f| self.fired_by(f)).unwrap_or_default();
+                    format!("{name} was put forward{in_xact}{by}")
                 }
                 false => format!(
                     "{name} changed{in_xact}; which columns is not kept any more (setting event_history_days)"
@@ -131,7 +138,8 @@ impl Teller<'_> {
                     at: Some(change.at),
                     kind: "change",
                     text: format!("{name} {did}{by} in transaction {} (event {}){what}", change.xact, step.id),
-                    data: json!({"event": step.id, "transaction": change.xact, "operation": did, "columns": columns}),
+                    data: json!({"event": step.id, "transaction": change.xact, "operation": did, "columns": columns,
+                                 "fired": self.firing(&change.xact, change.target_trigger.map(|t| t.0)).map(Firing::json)}),
                 });
             }
         }
@@ -175,11 +183,28 @@ impl Teller<'_> {
         let trigger = trigger.map(|t| format!(" for the trigger {}", t.code()));
         let rule = change.target_rule.and_then(|r| self.rule_code(r.0));
         let rule = rule.map(|r| format!(", the rule {r},"));
-        format!(
-            "{}{} by a schedule, a person or a programme",
-            trigger.unwrap_or_default(),
-            rule.unwrap_or_default()
-        )
+        let by = match self.firing(&change.xact, wanted) {
+            Some(firing) => self.fired_by(firing),
+            None => " by a schedule, a person or a programme".to_owned(),
+        };
+        format!("{}{}{by}", trigger.unwrap_or_default(), rule.unwrap_or_default())
+    }
+
+    fn firing(&self, xact: &str, trigger: Option<i64>) -> Option<&Firing> {
+        let firings = self.firings.get(xact)?;
+        firings.iter().find(|f| trigger.is_none_or(|t| f.trigger == t))
+    }
+
+    fn fired_by(&self, firing: &Firing) -> String {
+        let (by, at) = (&firing.by, self.when(firing.at));
+        let who = match firing.source.as_str() {
+            "api" => format!("fired by token {by}"),
+            "cli" => format!("fired by {by} on the command line"),
+            "backfill" => format!("for a change that was missed: backfill by {by}"),
+            _ => format!("fired by {by} in SQL"),
+        };
+        let kwargs = firing.kwargs.as_ref().map(|k| format!(" with {k}")).unwrap_or_default();
+        format!(", {who} at {at}{kwargs}")
     }
 
     fn rule_code(&self, id: i64) -> Option<String> {
@@ -666,6 +691,12 @@ impl Teller<'_> {
             },
         };
         add(&mut story.causes, cause);
+    }
+}
+
+impl Firing {
+    fn json(&self) -> Value {
+        json!({"source": self.source, "by": self.by, "at": self.at, "events": self.events, "kwargs": self.kwargs})
     }
 }
 
