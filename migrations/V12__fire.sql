@@ -59,7 +59,7 @@ create table sicantik_notify.api_request (
     key          text not null check (length(key) between 1 and 255),
     requested_at timestamptz not null default sicantik_notify.clock(),
     body_hash    text not null,
-    answer       jsonb,
+    answer       text,
     primary key (token_id, key)
 );
 create index api_request_requested_at_idx on sicantik_notify.api_request (requested_at);
@@ -69,4 +69,4 @@ comment on column sicantik_notify.api_request.token_id is 'Token';
 comment on column sicantik_notify.api_request.key is 'The Idempotency-Key';
 comment on column sicantik_notify.api_request.requested_at is 'When it came first';
 comment on column sicantik_notify.api_request.body_hash is 'SHA-256 of trigger and body: the same key with another body is refused';
-comment on column sicantik_notify.api_request.answer is 'What was answered';
+comment on column sicantik_notify.api_request.answer is 'What was answered, to the byte';

@@ -93,7 +93,12 @@ pub async fn fire_at(
     };
     let next = params.len();
     let rule = aim.rule.map(|r| r.0);
-    params.extend([&aim.model.name as &(dyn ToSql + Sync), &aim.trigger.0, &rule, &kwargs]);
+    params.extend([
+        &aim.model.name as &(dyn ToSql + Sync),
+        &aim.trigger.0,
+        &rule,
+        &kwargs,
+    ]);
     let (name, trigger, rule, given) = (next + 1, next + 2, next + 3, next + 4);
     let passed = match changed {
         None => format!("${given}::jsonb"),

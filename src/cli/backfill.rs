@@ -68,7 +68,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let mut plan = Backfill::plan(&tx, &wish).await?;
     plan.python(config.python.limits());
     let mut progress = Progress::new("looked at");
-    let report = plan.rehearse(&tx, args.limit.into(), |n| progress.show(n)).await?;
+    let report = plan
+        .rehearse(&tx, args.limit.into(), |n| progress.show(n))
+        .await?;
     progress.end();
     tx.rollback().await?;
 
@@ -176,7 +178,14 @@ fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
         return;
     }
     table::print(
-        &["trigger", "rule", "records", "decided since", "told before", "left"],
+        &[
+            "trigger",
+            "rule",
+            "records",
+            "decided since",
+            "told before",
+            "left",
+        ],
         &rows,
     );
     let doubts: BTreeSet<String> = plan
@@ -186,7 +195,9 @@ fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
         .filter_map(|p| Some(format!("{}: {}", p.trigger.code, p.doubts()?)))
         .collect();
     println!("What cannot be known:");
-    println!("  why a record was written: it stands where the trigger leads, but it may have stood there before");
+    println!(
+        "  why a record was written: it stands where the trigger leads, but it may have stood there before"
+    );
     for doubt in doubts {
         println!("  {doubt}");
     }
@@ -219,7 +230,9 @@ fn conclude(events: u64, go: bool, looked_at: u64, settled: &[String]) {
         println!("The alarm {about:?} is settled.");
     }
     if looked_at == 0 && settled.is_empty() {
-        println!("An alarm that stands is taken off with --yes, or: select sicantik_notify.capture_acknowledge()");
+        println!(
+            "An alarm that stands is taken off with --yes, or: select sicantik_notify.capture_acknowledge()"
+        );
     }
 }
 

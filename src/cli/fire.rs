@@ -46,7 +46,9 @@ pub(super) struct Args {
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let mut client = endpoint(config)?.connect().await?;
     crate::db::migrate::check_version(&client).await?;
-    client.batch_execute("set timezone = 'UTC'; set jit = off").await?;
+    client
+        .batch_execute("set timezone = 'UTC'; set jit = off")
+        .await?;
     let which = match &args.domain {
         Some(domain) => Which::Domain(domain),
         None => Which::Ids(&args.ids),
@@ -75,7 +77,10 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         None => false,
     };
     if args.json {
-        println!("{}", report(&client, &args.code, &fired, args.wait.map(|_| over)).await?);
+        println!(
+            "{}",
+            report(&client, &args.code, &fired, args.wait.map(|_| over)).await?
+        );
     } else if args.wait.is_some() {
         print(&client, &fired).await?;
         if !over {
@@ -167,7 +172,9 @@ async fn print(client: &Client, fired: &Fired) -> Result<(), tokio_postgres::Err
         .into_iter()
         .map(|d| {
             let whom = d.name.or(d.partner.map(|p| format!("partner {p}")));
-            let message = d.message.map(|m| format!("message {m}, {}", d.state.unwrap_or_default()));
+            let message = d
+                .message
+                .map(|m| format!("message {m}, {}", d.state.unwrap_or_default()));
             vec![
                 d.record.to_string(),
                 d.rule.unwrap_or_default(),
@@ -178,7 +185,10 @@ async fn print(client: &Client, fired: &Fired) -> Result<(), tokio_postgres::Err
         })
         .collect();
     if !rows.is_empty() {
-        table::print(&["record", "rule", "outcome", "whom", "message, or why not"], &rows);
+        table::print(
+            &["record", "rule", "outcome", "whom", "message, or why not"],
+            &rows,
+        );
     }
     Ok(())
 }
@@ -194,9 +204,13 @@ async fn report(
     told.insert("run".into(), fired.xact.clone().into());
     told.insert("events".into(), fired.events.into());
     if let Some(over) = over {
-        let at: DateTime<Utc> = client.query_one("select sicantik_notify.clock()", &[]).await?.get(0);
+        let at: DateTime<Utc> = client
+            .query_one("select sicantik_notify.clock()", &[])
+            .await?
+            .get(0);
         let counts = counts(client, fired).await?.into_iter();
-        let counts = counts.map(|(rule, outcome, times)| json!({"rule": rule, "outcome": outcome, "count": times}));
+        let counts =
+            counts.map(|(rule, outcome, times)| json!({"rule": rule, "outcome": outcome, "count": times}));
         let decided = decided(client, fired).await?.into_iter().map(|d| {
             json!({"outcome": d.outcome, "rule": d.rule, "record": d.record, "partner": d.partner, "name": d.name,
                    "message": d.message, "state": d.state, "reason": d.reason})

@@ -32,9 +32,10 @@ pub(super) fn since(text: &str) -> Result<Since, String> {
     };
     match ago {
         Some(ago) => Ok(Since::Ago(ago)),
-        None => moment(text)
-            .map(Since::At)
-            .map_err(|_| "write it as 7d, 12h, 30m, or as 2026-12-22 18:30:00 (UTC, or with an offset such as +07:00)".to_owned()),
+        None => moment(text).map(Since::At).map_err(|_| {
+            "write it as 7d, 12h, 30m, or as 2026-12-22 18:30:00 (UTC, or with an offset such as +07:00)"
+                .to_owned()
+        }),
     }
 }
 
@@ -65,11 +66,23 @@ mod tests {
     #[test]
     fn moments_are_utc_unless_they_say_otherwise() {
         let at = |text: &str| moment(text).map(|at| at.to_rfc3339());
-        assert_eq!(at("2026-12-22 18:30:00").as_deref(), Ok("2026-12-22T18:30:00+00:00"));
+        assert_eq!(
+            at("2026-12-22 18:30:00").as_deref(),
+            Ok("2026-12-22T18:30:00+00:00")
+        );
         assert_eq!(at("2026-12-22 18:30").as_deref(), Ok("2026-12-22T18:30:00+00:00"));
-        assert_eq!(at("2026-12-22T18:30:00Z").as_deref(), Ok("2026-12-22T18:30:00+00:00"));
-        assert_eq!(at("2026-12-22 18:30:00+07").as_deref(), Ok("2026-12-22T11:30:00+00:00"));
-        assert_eq!(at("2026-12-22 18:30:00.5+07:00").as_deref(), Ok("2026-12-22T11:30:00.500+00:00"));
+        assert_eq!(
+            at("2026-12-22T18:30:00Z").as_deref(),
+            Ok("2026-12-22T18:30:00+00:00")
+        );
+        assert_eq!(
+            at("2026-12-22 18:30:00+07").as_deref(),
+            Ok("2026-12-22T11:30:00+00:00")
+        );
+        assert_eq!(
+            at("2026-12-22 18:30:00.5+07:00").as_deref(),
+            Ok("2026-12-22T11:30:00.500+00:00")
+        );
         assert_eq!(at("2026-12-22").as_deref(), Ok("2026-12-22T00:00:00+00:00"));
         assert!(at("yesterday").is_err());
     }

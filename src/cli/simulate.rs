@@ -110,7 +110,11 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 /// What every connection that only looks begins with.
 pub(super) const QUIET: &str = "set statement_timeout = '60s'; set timezone = 'UTC'; set jit = off";
 
-async fn records(tx: &tokio_postgres::Transaction<'_>, trial: &Trial, args: &Args) -> Result<Records, Failed> {
+async fn records(
+    tx: &tokio_postgres::Transaction<'_>,
+    trial: &Trial,
+    args: &Args,
+) -> Result<Records, Failed> {
     let trigger = trial.trigger().ok_or("there is nothing to simulate")?;
     let choice = match &args.domain {
         Some(domain) => Choice::Domain(domain.clone()),
@@ -130,7 +134,8 @@ async fn records(tx: &tokio_postgres::Transaction<'_>, trial: &Trial, args: &Arg
 
 /// The file, as far as a simulation needs it.
 fn read(path: &Path) -> Result<Draft, Failed> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
     draft(&text).map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
@@ -146,13 +151,19 @@ fn draft(text: &str) -> Result<Draft, String> {
             ("trigger", toml::Value::Array(many)) if many.len() == 1 => {
                 draft.trigger = many.into_iter().next().map(row).transpose()?;
             }
-            ("trigger", toml::Value::Array(_)) => return Err("it has several triggers: simulate one at a time".into()),
+            ("trigger", toml::Value::Array(_)) => {
+                return Err("it has several triggers: simulate one at a time".into());
+            }
             ("trigger", one) => draft.trigger = Some(row(one)?),
             ("rule", toml::Value::Array(many)) => {
                 draft.rules = many.into_iter().map(row).collect::<Result<_, _>>()?;
             }
             ("rule", one) => draft.rules = vec![row(one)?],
-            (other, _) => return Err(format!("it has [{other}]; a simulation reads [trigger] and [[rule]]")),
+            (other, _) => {
+                return Err(format!(
+                    "it has [{other}]; a simulation reads [trigger] and [[rule]]"
+                ));
+            }
         }
     }
     if draft.trigger.is_none() && draft.rules.is_empty() {
@@ -186,7 +197,8 @@ impl<'a> Shown<'a> {
     }
 
     fn masked(&self) -> String {
-        Phone::parse(&self.example.message.phone).map_or_else(|_| "a number".into(), |p| p.masked().to_string())
+        Phone::parse(&self.example.message.phone)
+            .map_or_else(|_| "a number".into(), |p| p.masked().to_string())
     }
 
     fn json(&self) -> Value {
@@ -194,7 +206,9 @@ impl<'a> Shown<'a> {
         let first = self.ways.as_ref().and_then(|w| w.routes.first());
         let content = first.map(|route| match &route.content {
             Content::Text(text) => json!({"text": text}),
-            Content::MetaTemplate { name, language, .. } => json!({"meta_template": name, "language": language}),
+            Content::MetaTemplate { name, language, .. } => {
+                json!({"meta_template": name, "language": language})
+            }
         });
         json!({"rule": message.rule_code, "records": self.example.records, "partner": message.partner.map(|p| p.0),
                "name": message.name, "phone": self.masked(), "template": message.template, "held": message.held,
@@ -254,8 +268,11 @@ impl Told<'_> {
                 json!({"rule": rule, "outcome": outcome, "count": count, "examples": examples})
             })
             .collect();
-        let messages: Map<String, Value> =
-            report.messages.iter().map(|(rule, n)| (rule.clone(), (*n).into())).collect();
+        let messages: Map<String, Value> = report
+            .messages
+            .iter()
+            .map(|(rule, n)| (rule.clone(), (*n).into()))
+            .collect();
         json!({"looked_at": report.looked_at, "what": self.what, "concerned": report.concerned, "messages": report.total(),
                "messages_by_rule": messages, "held": report.held, "silent": silent, "inactive": self.inactive,
                "shown": self.shown.iter().map(Shown::json).collect::<Vec<_>>()})
@@ -264,24 +281,38 @@ impl Told<'_> {
     pub(super) fn print(&self) {
         let report = self.report;
         if !self.inactive.is_empty() {
-            println!("Not in force now, and simulated as if active: {}.", self.inactive.join(", "));
+            println!(
+                "Not in force now, and simulated as if active: {}.",
+                self.inactive.join(", ")
+            );
         }
         println!(
             "{} {} were looked at; the trigger is about {} of them.",
             report.looked_at, self.what, report.concerned
         );
-        println!("{} messages would be enqueued{}.", report.total(), match report.held {
-            0 => String::new(),
-            held => format!(", {held} of them held for a person"),
-        });
+        println!(
+            "{} messages would be enqueued{}.",
+            report.total(),
+            match report.held {
+                0 => String::new(),
+                held => format!(", {held} of them held for a person"),
+            }
+        );
         for (rule, messages) in &report.messages {
             println!("  rule {rule}: {messages}");
         }
         for ((rule, outcome), (count, examples)) in &report.silent {
-            let by = if rule.is_empty() { "trigger".to_owned() } else { format!("rule {rule}") };
+            let by = if rule.is_empty() {
+                "trigger".to_owned()
+            } else {
+                format!("rule {rule}")
+            };
             println!("  {by}: {outcome} {count}");
             for example in examples {
-                let whom = example.partner.map(|p| format!(", partner {p}")).unwrap_or_default();
+                let whom = example
+                    .partner
+                    .map(|p| format!(", partner {p}"))
+                    .unwrap_or_default();
                 let reason = example.reason.replace('\n', "\n        ");
                 println!("      record {}{whom}: {reason}", example.record);
             }
@@ -345,15 +376,25 @@ mod tests {
 
     #[test]
     fn a_file_holds_a_trigger_or_rules() {
-        let read = draft("[trigger]\ncode = \"a\"\nmodel = \"sicantik.permit\"\n[[rule]]\ncode = \"r\"\nbatch_size = 5\n");
+        let read = draft(
+            "[trigger]\ncode = \"a\"\nmodel = \"sicantik.permit\"\n[[rule]]\ncode = \"r\"\nbatch_size = 5\n",
+        );
         let read = read.unwrap_or_default();
-        assert_eq!(read.trigger.and_then(|t| t["code"].as_str().map(str::to_owned)).as_deref(), Some("a"));
+        assert_eq!(
+            read.trigger
+                .and_then(|t| t["code"].as_str().map(str::to_owned))
+                .as_deref(),
+            Some("a")
+        );
         assert_eq!(read.rules[0]["batch_size"], 5);
         for (text, said) in [
             ("", "no [trigger]"),
             ("[campaign]\n", "reads [trigger] and [[rule]]"),
             ("trigger = 1\n", "hold columns"),
-            ("[[trigger]]\ncode = \"a\"\n[[trigger]]\ncode = \"b\"\n", "one at a time"),
+            (
+                "[[trigger]]\ncode = \"a\"\n[[trigger]]\ncode = \"b\"\n",
+                "one at a time",
+            ),
             ("[trigger\n", "no TOML"),
         ] {
             let error = draft(text).err().unwrap_or_default();

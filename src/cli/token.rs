@@ -114,7 +114,11 @@ async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Erro
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|r| {
-            let may = if r.get("may_use_domain") { "ids, domain" } else { "ids" };
+            let may = if r.get("may_use_domain") {
+                "ids, domain"
+            } else {
+                "ids"
+            };
             vec![
                 r.get("name"),
                 r.get("state"),
@@ -125,6 +129,9 @@ async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Erro
             ]
         })
         .collect();
-    table::print(&["name", "state", "triggers", "by", "expires", "last used"], &lines);
+    table::print(
+        &["name", "state", "triggers", "by", "expires", "last used"],
+        &lines,
+    );
     Ok(())
 }

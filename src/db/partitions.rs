@@ -64,7 +64,10 @@ impl Partitions {
         }
         match client.execute(FORGET, &[]).await {
             Err(error) if error.is_closed() => return Err(error),
-            Err(error) => tracing::warn!(error = crate::db::describe(&error), "Old firings were not forgotten."),
+            Err(error) => tracing::warn!(
+                error = crate::db::describe(&error),
+                "Old firings were not forgotten."
+            ),
             Ok(_) => {}
         }
         self.due = Some(Instant::now() + pause);

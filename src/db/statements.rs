@@ -24,6 +24,9 @@ macro_rules! statements {
 
 statements! {
     ADMIT = "admit",
+    API_RATE = "api_rate",
+    API_REQUEST = "api_request",
+    API_TOKENS = "api_tokens",
     ATTEMPT_BEGIN = "attempt_begin",
     ATTEMPT_FINISH = "attempt_finish",
     ATTEMPT_ORPHANS = "attempt_orphans",

@@ -41,7 +41,9 @@ impl Batch<'_> {
 
     /// Keeps the messages, and decides as if they had been enqueued.
     fn rehearse(&mut self, work: Work<'_>, drafts: Vec<Draft<'_, '_>>) {
-        let Some(rehearsal) = &mut self.rehearsal else { return };
+        let Some(rehearsal) = &mut self.rehearsal else {
+            return;
+        };
         for draft in drafts {
             let grouped = draft.is_digested(work);
             let outcome = match grouped {

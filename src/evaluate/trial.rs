@@ -143,7 +143,9 @@ impl Trial {
         let of_rule = draft.rules.first().and_then(|r| text(r, "trigger"));
         let code = draft.trigger.as_ref().and_then(|t| text(t, "code")).or(of_rule);
         let code = code.map(str::to_owned).ok_or_else(|| {
-            TrialError::Draft("the file names no trigger: give [trigger] a code, or [[rule]] a trigger".into())
+            TrialError::Draft(
+                "the file names no trigger: give [trigger] a code, or [[rule]] a trigger".into(),
+            )
         })?;
         let stored = survey.triggers.iter().find(|t| t.code() == code);
         if draft.trigger.is_none() && stored.is_none() {
@@ -182,7 +184,9 @@ impl Trial {
         if rules.is_empty() {
             rules = stored.map(|t| t.rules.clone()).unwrap_or_default();
         }
-        let row = tx.query_one(sql::TRY_TRIGGER.sql, &[&Value::Object(facts.clone())]).await?;
+        let row = tx
+            .query_one(sql::TRY_TRIGGER.sql, &[&Value::Object(facts.clone())])
+            .await?;
         let listed = Value::Array(rules.iter().cloned().map(Value::Object).collect());
         let rows = tx.query(sql::TRY_RULES.sql, &[&listed]).await?;
         let noise = load_noise(tx).await?;

@@ -107,11 +107,15 @@ impl Part {
     /// What cannot be known of its records.
     pub fn doubts(&self) -> Option<String> {
         match &self.trigger.condition {
-            Condition::State { from: Some(from), .. } => {
-                Some(format!("the old value is not known: whether it was '{from}' cannot be checked"))
+            Condition::State { from: Some(from), .. } => Some(format!(
+                "the old value is not known: whether it was '{from}' cannot be checked"
+            )),
+            Condition::State { to: None, .. } => {
+                Some("whether the status changed at all is not known".to_owned())
             }
-            Condition::State { to: None, .. } => Some("whether the status changed at all is not known".to_owned()),
-            Condition::Field { column, .. } => Some(format!("whether {column} was what was written is not known")),
+            Condition::Field { column, .. } => {
+                Some(format!("whether {column} was what was written is not known"))
+            }
             Condition::Write { .. } => {
                 Some("whether anything changed beside bookkeeping columns is not known".to_owned())
             }
@@ -229,7 +233,10 @@ impl Backfill {
     pub async fn fire(&self, tx: &Transaction<'_>, by: &str) -> Result<u64, BackfillError> {
         let alone = "select pg_advisory_xact_lock(hashtextextended('sicantik_notify.backfill', 0))";
         tx.execute(alone, &[]).await?;
-        let kwargs = json!({"backfill": true}).as_object().cloned().unwrap_or_else(Map::new);
+        let kwargs = json!({"backfill": true})
+            .as_object()
+            .cloned()
+            .unwrap_or_else(Map::new);
         let mut events = 0;
         for part in &self.parts {
             let aim = Aim {
@@ -263,7 +270,9 @@ fn check_names(survey: &Survey, wish: &Wish) -> Result<(), BackfillError> {
                 return refuse(format!("rule {rule} is one of the trigger {}", of.code()));
             }
             if !of.rules.iter().filter(has).any(|f| flag(f, "active")) {
-                return refuse(format!("rule {rule} is inactive: activate it first, or look with `simulate --rule {rule}`"));
+                return refuse(format!(
+                    "rule {rule} is inactive: activate it first, or look with `simulate --rule {rule}`"
+                ));
             }
             of.code()
         }
@@ -313,7 +322,12 @@ fn written(survey: &Survey, trigger: &Trigger, wish: &Wish) -> Result<Records, B
         }
         // Odoo writes UTC without saying so.
         records.and(
-            |n| format!("t.{} >= (${n}::text::timestamptz at time zone 'UTC')", quote(column)),
+            |n| {
+                format!(
+                    "t.{} >= (${n}::text::timestamptz at time zone 'UTC')",
+                    quote(column)
+                )
+            },
             moment(since),
         );
     }

@@ -29,10 +29,17 @@ impl Records {
     ///
     /// # Errors
     /// [`DomainError`] with the text that it is about.
-    pub fn of(trigger: &Trigger, choice: &Choice, asking: &Asking<'_>) -> Result<Self, (String, DomainError)> {
+    pub fn of(
+        trigger: &Trigger,
+        choice: &Choice,
+        asking: &Asking<'_>,
+    ) -> Result<Self, (String, DomainError)> {
         let mut records = Self::all();
         match choice {
-            Choice::Ids(ids) => records.and(|n| format!("t.\"id\" = any (${n}::int8[])"), Param::IntArray(ids.clone())),
+            Choice::Ids(ids) => records.and(
+                |n| format!("t.\"id\" = any (${n}::int8[])"),
+                Param::IntArray(ids.clone()),
+            ),
             Choice::Domain(text) => records = Self::domain(trigger, text, asking, true)?,
             Choice::All => {
                 if let Ok(Some(question)) = &trigger.domain {
@@ -97,7 +104,10 @@ impl Records {
         match condition {
             Condition::State {
                 column, to: Some(to), ..
-            } => self.and(|n| format!("{} = ${n}::text", text(column)), Param::Text(Some(to.clone()))),
+            } => self.and(
+                |n| format!("{} = ${n}::text", text(column)),
+                Param::Text(Some(to.clone())),
+            ),
             Condition::State {
                 column,
                 from: Some(from),

@@ -195,7 +195,9 @@ pub async fn simulate(
             Material::Records(records) => present(tx, trigger, records, after, now).await?,
             Material::Events(since) => past(tx, trigger, since, after).await?,
         };
-        let Some(last) = changes.iter().map(|c| c.record.0).max() else { break };
+        let Some(last) = changes.iter().map(|c| c.record.0).max() else {
+            break;
+        };
         after = last;
         report.looked_at += changes.len() as u64;
         let about: Vec<Change> = changes.into_iter().filter(|c| concerns(trigger, c)).collect();
@@ -289,7 +291,10 @@ async fn present(
     now: DateTime<Utc>,
 ) -> Result<Vec<Change>, tokio_postgres::Error> {
     let domain = records.compiled();
-    let watched = trigger.condition.column().filter(|c| trigger.model.column(c).is_some());
+    let watched = trigger
+        .condition
+        .column()
+        .filter(|c| trigger.model.column(c).is_some());
     let value = watched.map_or("null::jsonb".to_owned(), |c| format!("to_jsonb(t.{})", quote(c)));
     let next = domain.params.len() + 1;
     let statement = format!(
@@ -297,7 +302,8 @@ async fn present(
         quote(&trigger.model.table),
         domain.sql
     );
-    let mut params: Vec<&(dyn ToSql + Sync)> = domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+    let mut params: Vec<&(dyn ToSql + Sync)> =
+        domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
     // Ids of the host are integers: a smaller bound would not fit their type.
     let after = after.max(i64::from(i32::MIN));
     params.push(&after);
@@ -336,7 +342,13 @@ async fn past(
     let rows = tx
         .query(
             sql::REPLAY_EVENTS.sql,
-            &[&trigger.model.name, &since, &after, &(PORTION as i64), &trigger.id.0],
+            &[
+                &trigger.model.name,
+                &since,
+                &after,
+                &(PORTION as i64),
+                &trigger.id.0,
+            ],
         )
         .await?;
     Ok(coalesce(&rows))

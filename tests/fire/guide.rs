@@ -12,7 +12,15 @@ async fn the_guides_third_test_test_send_manual() {
     // The wizard: a test send of the rule.
     let context = r#"{"partner_name": "Test User", "permit_number": "TEST/2025/00001", "permit_type": "SIP", "status": "Aktif"}"#;
     let (code, text) = desk
-        .cli(&["send", "--rule", "notify_permit_approved", "--partner", "10", "--context", context])
+        .cli(&[
+            "send",
+            "--rule",
+            "notify_permit_approved",
+            "--partner",
+            "10",
+            "--context",
+            context,
+        ])
         .await;
     assert_eq!(code, 0, "{text}");
     let told = desk.accepted(1).await;
@@ -29,17 +37,27 @@ async fn the_guides_third_test_test_send_manual() {
         .unwrap()
         .get(0);
     assert_eq!(
-        desk.text(&format!("select state || ' ' || waiting_for from sicantik_notify.v_queue where id = {id}")).await.unwrap(),
+        desk.text(&format!(
+            "select state || ' ' || waiting_for from sicantik_notify.v_queue where id = {id}"
+        ))
+        .await
+        .unwrap(),
         "pending scheduled"
     );
     let now = "select sicantik_notify.queue_process_now($1)";
     olga.query_one(now, &[&id]).await.unwrap();
 
     // Verified: queue, log, and the phone.
-    desk.until(&format!("select state = 'sent' from sicantik_notify.v_queue where id = {id}")).await;
+    desk.until(&format!(
+        "select state = 'sent' from sicantik_notify.v_queue where id = {id}"
+    ))
+    .await;
     let told = desk.accepted(2).await;
     assert_eq!(told[1].to, "6281211112222");
     assert!(told[1].text.contains("TEST/2025/00002"), "{:?}", told[1]);
     let log = "select string_agg(partner_name || ' ' || state, ', ' order by id) from sicantik_notify.v_log";
-    assert_eq!(desk.text(log).await.unwrap(), "Budi Santoso sent, Ani Lestari sent");
+    assert_eq!(
+        desk.text(log).await.unwrap(),
+        "Budi Santoso sent, Ani Lestari sent"
+    );
 }

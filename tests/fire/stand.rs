@@ -14,8 +14,8 @@ impl Desk {
     /// Runs the binary: exit code, and all that it printed.
     pub async fn cli(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.office.command(arguments).output().await.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap(), text)
     }
 
@@ -41,7 +41,8 @@ impl Desk {
 
     /// A person with a login that is a member of this role only.
     pub async fn person(&self, name: &str, role: &str) -> Client {
-        self.sql(&format!("create role {name} login; grant {role} to {name}")).await;
+        self.sql(&format!("create role {name} login; grant {role} to {name}"))
+            .await;
         self.office.connect_as(name).await.unwrap()
     }
 }

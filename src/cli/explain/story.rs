@@ -182,9 +182,10 @@ impl Teller<'_> {
         let trigger = self.survey.triggers.iter().find(is);
         let trigger = trigger.map(|t| format!(" for the trigger {}", t.code()));
         let rule = change.target_rule.and_then(|r| self.rule_code(r.0));
-        let rule = rule.map(|r| format!(", the rule {r},"));
+        let rule = rule.map(|r| format!(", the rule {r}"));
         let by = match self.firing(&change.xact, wanted) {
             Some(firing) => self.fired_by(firing),
+            None if rule.is_some() => ", by a schedule, a person or a programme".to_owned(),
             None => " by a schedule, a person or a programme".to_owned(),
         };
         format!("{}{}{by}", trigger.unwrap_or_default(), rule.unwrap_or_default())
@@ -203,7 +204,11 @@ impl Teller<'_> {
             "backfill" => format!("for a change that was missed: backfill by {by}"),
             _ => format!("fired by {by} in SQL"),
         };
-        let kwargs = firing.kwargs.as_ref().map(|k| format!(" with {k}")).unwrap_or_default();
+        let kwargs = firing
+            .kwargs
+            .as_ref()
+            .map(|k| format!(" with {k}"))
+            .unwrap_or_default();
         format!(", {who} at {at}{kwargs}")
     }
 
