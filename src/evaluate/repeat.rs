@@ -208,10 +208,10 @@ impl Batch<'_> {
         for ((row, draft), value) in rows.iter().zip(drafts).zip(values) {
             let mut told_at: Option<DateTime<Utc>> = row.get("told_at");
             let mut told_by: Option<i64> = row.get("told_by");
-            if let Some(rehearsal) = &mut self.rehearsal {
-                if !told_at.is_some_and(|at| rehearsal.counts(at)) {
-                    (told_at, told_by) = (rehearsal.told(work.rule.id, draft, value, over), None);
-                }
+            if let Some(rehearsal) = &mut self.rehearsal
+                && !told_at.is_some_and(|at| rehearsal.counts(at))
+            {
+                (told_at, told_by) = (rehearsal.told(work.rule.id, draft, value, over), None);
             }
             marks.push(Mark {
                 fresh: told_at.is_none(),

@@ -38,6 +38,11 @@ async fn help_of_every_command() {
         "template sync --help",
         "template lint --help",
         "domain --help",
+        "fire --help",
+        "simulate --help",
+        "backfill --help",
+        "token --help",
+        "token create --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let (code, text) = output(command(&words)).await;
