@@ -47,6 +47,11 @@ begin
                   hint = 'for changes that were missed run sicantik-notifyd backfill --trigger ' || target.code
                          || '; to tell people by hand, give the rule a trigger of type manual';
     end if;
+    -- Its rule answers those who wrote STOP, and passes the blacklist.
+    if target.code = 'system_inbound' then
+        raise exception 'the trigger % is the daemon''s own', target.code
+            using errcode = '42809', hint = 'make a trigger of type manual for what you want to tell';
+    end if;
     if not target.active then
         raise exception 'the trigger % is inactive', target.code
             using errcode = '55000',

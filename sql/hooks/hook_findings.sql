@@ -197,7 +197,7 @@ begin
                 return next;
             elsif trig.tgenabled not in ('O', 'A') then
                 finding := format('trigger %s on public.%I is disabled: changes are not captured', kind.name, plan.table_name);
-                remedy := format('alter table public.%I enable trigger %I, then sicantik-notifyd backfill for what was missed',
+                remedy := format('alter table public.%I enable trigger %I; -- then sicantik-notifyd backfill, for what was missed',
                                  plan.table_name, kind.name);
                 return next;
             elsif trig.tgfoid <> function.oid or trig.tgqual is not null or trig.tgattr::text <> ''

@@ -92,7 +92,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     if go || (args.yes && report.looked_at == 0) {
         let tx = client.transaction().await?;
         events = plan.fire(&tx, &person()).await?;
-        if whole(&args) {
+        if whole(&args) && plan.waiting() == 0 {
             for alarm in &alarms {
                 tx.execute("select sicantik_notify.capture_acknowledge($1)", &[&alarm.about])
                     .await?;
@@ -105,6 +105,13 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         println!("{}", as_json(&plan, &told, &wish, events, &settled));
     } else {
         conclude(events, go, report.looked_at, &settled);
+        if plan.waiting() > 0 {
+            println!(
+                "{} records have events that wait to be evaluated, perhaps of this very change: run it again when the daemon \
+                 has done so.",
+                plan.waiting()
+            );
+        }
     }
     Ok(match report.looked_at > 0 && !go {
         true => Done::NeedsAttention,
@@ -168,6 +175,7 @@ fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
                 part.rule.code.clone(),
                 part.written.to_string(),
                 part.decided.to_string(),
+                part.waiting.to_string(),
                 part.told_before.to_string(),
                 part.left().to_string(),
             ]
@@ -241,7 +249,7 @@ fn as_json(plan: &Backfill, told: &Told<'_>, wish: &Wish, events: u64, settled: 
         .parts
         .iter()
         .map(|p| {
-            json!({"trigger": p.trigger.code, "rule": p.rule.code, "records": p.written, "decided_since": p.decided,
+            json!({"trigger": p.trigger.code, "rule": p.rule.code, "records": p.written, "decided_since": p.decided, "waiting": p.waiting,
                    "told_before": p.told_before, "left": p.left(), "not_known": p.doubts()})
         })
         .collect();

@@ -115,10 +115,13 @@ impl Trial {
             inactive.push(format!("trigger {}", trigger.code));
         }
         let mut heeding = BTreeSet::new();
+        // One of several that does not compile is an error of each record, as in the evaluation.
+        if let [only] = trigger.rules.as_slice()
+            && let Err(error) = &only.plan
+        {
+            return Err(TrialError::Broken(format!("rule {}: {error}", only.code)));
+        }
         for rule in &mut trigger.rules {
-            if let Err(error) = &rule.plan {
-                return Err(TrialError::Broken(format!("rule {}: {error}", rule.code)));
-            }
             if !rule.active {
                 inactive.push(format!("rule {}", rule.code));
                 rule.active = true;

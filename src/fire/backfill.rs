@@ -91,8 +91,10 @@ pub struct Part {
     pub rule: Rule,
     /// Records that were written, and stand where the trigger leads.
     pub written: u64,
-    /// Of them: the rule has decided on them since, or their events wait.
+    /// Of them: the rule has decided on them since.
     pub decided: u64,
+    /// Of them: events of them wait to be evaluated, and may be about this very change.
+    pub waiting: u64,
     /// Of them: the rule told of them before, and being written says nothing new.
     pub told_before: u64,
     records: Records,
@@ -101,7 +103,8 @@ pub struct Part {
 impl Part {
     /// Records that are left.
     pub fn left(&self) -> u64 {
-        self.written.saturating_sub(self.decided + self.told_before)
+        self.written
+            .saturating_sub(self.decided + self.waiting + self.told_before)
     }
 
     /// What cannot be known of its records.
@@ -191,6 +194,11 @@ impl Backfill {
             parts,
             remembers,
         })
+    }
+
+    /// Records whose events wait, by rule: to be asked again.
+    pub fn waiting(&self) -> u64 {
+        self.parts.iter().map(|p| p.waiting).sum()
     }
 
     /// What the rules' code may use meanwhile.
@@ -358,18 +366,25 @@ async fn part(
     wish: &Wish,
 ) -> Result<Part, BackfillError> {
     let mut records = written.clone();
-    let (handled, told) = left_out(&mut records, trigger, rule, wish);
+    let out = left_out(&mut records, trigger, rule, wish);
     let domain = records.compiled();
     let counted = format!(
-        "select count(*), count(*) filter (where x.handled), count(*) filter (where x.told and not x.handled) \
-         from (select {handled} as handled, {told} as told from public.{} as t where {}) x",
+        "select count(*), count(*) filter (where x.decided), count(*) filter (where x.waits and not x.decided), \
+                count(*) filter (where x.told and not x.decided and not x.waits) \
+         from (select {} as decided, {} as waits, {} as told from public.{} as t where {}) x",
+        out.decided,
+        out.waits,
+        out.told,
         quote(&trigger.model.table),
         domain.sql
     );
     let params: Vec<&(dyn ToSql + Sync)> = domain.params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
     let row = tx.query_one(&counted, &params).await?;
     let number = |at: usize| row.get::<_, i64>(at).unsigned_abs();
-    records.require(&format!("not {handled} and not {told}"));
+    records.require(&format!(
+        "not {} and not {} and not {}",
+        out.decided, out.waits, out.told
+    ));
     Ok(Part {
         trigger: Trigger {
             rules: vec![rule.clone()],
@@ -378,14 +393,24 @@ async fn part(
         rule: rule.clone(),
         written: number(0),
         decided: number(1),
-        told_before: number(2),
+        waiting: number(2),
+        told_before: number(3),
         records,
     })
 }
 
-/// Conditions on a record of whom nobody is to be told: the rule has decided on it since the moment, or its events wait; and the rule
-/// told of it before. Indexes: decision_record_idx, event_record_id_idx, event_set_aside_record_idx.
-fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) -> (String, String) {
+/// Conditions on a record of which nobody is to be told.
+struct LeftOut {
+    /// The rule has decided on it since the moment.
+    decided: String,
+    /// Its events wait, or were set aside.
+    waits: String,
+    /// The rule told of it before.
+    told: String,
+}
+
+/// Indexes: decision_record_idx, event_record_id_idx, event_set_aside_record_idx.
+fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) -> LeftOut {
     let since = wish.since.unwrap_or(DateTime::UNIX_EPOCH);
     let model = records.bind(Param::Text(Some(trigger.model.name.clone())));
     let code = records.bind(Param::Text(Some(rule.code.clone())));
@@ -396,11 +421,13 @@ fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) 
         "select from sicantik_notify.decision d where d.model = ${model}::text and d.record_id = t.\"id\" \
          and d.rule_code = ${code}::text"
     );
-    let handled = format!(
-        "(exists ({decisions} and d.outcome <> 'error' and d.decided_at >= ${since}::text::timestamptz) \
-         or exists (select from sicantik_notify.event e where e.record_id = t.\"id\" and e.model = ${model}::text \
-                    and case when e.target_trigger is null then e.op <> 'F' else e.target_trigger = ${of_trigger}::int8 end \
-                    and coalesce(e.target_rule, ${id}::int8) = ${id}::int8) \
+    let decided = format!(
+        "exists ({decisions} and d.outcome <> 'error' and d.decided_at >= ${since}::text::timestamptz)"
+    );
+    let waits = format!(
+        "(exists (select from sicantik_notify.event e where e.record_id = t.\"id\" and e.model = ${model}::text \
+                  and case when e.target_trigger is null then e.op <> 'F' else e.target_trigger = ${of_trigger}::int8 end \
+                  and coalesce(e.target_rule, ${id}::int8) = ${id}::int8) \
          or exists (select from sicantik_notify.event_set_aside s where s.record_id = t.\"id\" and s.model = ${model}::text \
                     and coalesce(s.target_trigger, ${of_trigger}::int8) = ${of_trigger}::int8 \
                     and coalesce(s.target_rule, ${id}::int8) = ${id}::int8))"
@@ -409,5 +436,5 @@ fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) 
         true => format!("exists ({decisions} and d.outcome in ('enqueued', 'grouped'))"),
         false => "false".to_owned(),
     };
-    (handled, told)
+    LeftOut { decided, waits, told }
 }

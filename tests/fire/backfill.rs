@@ -145,7 +145,7 @@ async fn twice_before_the_daemon_looks_and_beside_captured_events_is_once() {
     );
     let third = planned(&desk, &arguments).await;
     assert_eq!(
-        (&third["events"], &third["parts"][0]["decided_since"]),
+        (&third["events"], &third["parts"][0]["waiting"]),
         (&json!(0), &json!(4)),
         "{third}"
     );

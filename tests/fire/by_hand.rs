@@ -101,6 +101,11 @@ async fn what_cannot_be_fired_is_refused_with_the_remedy() {
             "kwargs must be a JSON object, and is a JSON array",
         ),
         (
+            "'system_inbound', null, array[10]",
+            SqlState::WRONG_OBJECT_TYPE,
+            "is the daemon's own",
+        ),
+        (
             "'permit_state_change', null, array[1]",
             SqlState::WRONG_OBJECT_TYPE,
             "backfill --trigger permit_state_change",

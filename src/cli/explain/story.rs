@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::cause::{Cause, Why, add, undelivered};
 use super::now::{
-    looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive, shown,
-    template_missing, unusable,
+    before_publication, looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive,
+    shown, template_missing, unusable,
 };
 use super::read::{Attempt, Chapter, Decision, Firing, Message};
 use crate::capture::event::{Change, Operation};
@@ -461,7 +461,7 @@ impl Teller<'_> {
                     let text = format!(
                         "the trigger {code} looks for this change now, but did not when it was evaluated ({since})"
                     );
-                    let remedy = "a trigger holds for writes after it was published; write the record again";
+                    let remedy = before_publication(code, self.record);
                     add(
                         &mut story.causes,
                         Cause::new(Why::BeforePublication, text, remedy),
