@@ -1,4 +1,5 @@
--- Who fired what, and who may do it over HTTP. Locks: new tables only.
+-- Who fired what, and who may do it over HTTP. Locks: new tables; SHARE ROW EXCLUSIVE on trigger for an
+-- instant (foreign key).
 
 create table sicantik_notify.firing (
     xact         xid8 not null default pg_current_xact_id(),

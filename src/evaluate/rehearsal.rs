@@ -115,6 +115,8 @@ impl Rehearsal {
         value: &str,
         over_after: Option<f64>,
     ) -> Option<DateTime<Utc>> {
+        // Records as they are come once each: only a past has to be remembered.
+        self.marks_until?;
         let mut hasher = DefaultHasher::new();
         let message = &draft.message;
         (rule, &message.phone, &message.model, message.record, value).hash(&mut hasher);

@@ -11,6 +11,8 @@
 //! | 413 | the body is too long |
 //! | 500 | a fault of ours |
 //! | 503 | too many calls at once, or the database is away: come again |
+//!
+//! What is under `/v1` answers in JSON, with codes of its own: see [`api`].
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

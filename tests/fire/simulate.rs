@@ -279,3 +279,54 @@ async fn a_run_is_simulated_as_one_message_a_recipient_and_a_failing_record_alon
         "{report}"
     );
 }
+
+/// Runs the binary; the most memory that it had, in KiB, and what it printed.
+async fn peak(desk: &Desk, arguments: &[&str]) -> (u64, String) {
+    let mut command = desk.office.command(arguments);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id().unwrap());
+    let mut peak = 0;
+    let mut out = child.stdout.take().unwrap();
+    let read = tokio::spawn(async move {
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut out, &mut text)
+            .await
+            .unwrap();
+        text
+    });
+    while child.try_wait().unwrap().is_none() {
+        let now = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = now.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    (peak, read.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_memory_does_not_grow_with_the_records() {
+    let desk = desk().await;
+    desk.trigger("by_hand", "manual", "repeat_policy = 'once_per_record'")
+        .await;
+    desk.sql(
+        "insert into sicantik_permit (registration_id, permit_number, permit_type_name, partner_id, status, create_date, write_date)
+         select 'R' || n, '503/' || n, 'Izin', 10, 'active', now(), now() from generate_series(1, 20000) n;
+         analyze sicantik_permit",
+    )
+    .await;
+    let (few, text) = peak(
+        &desk,
+        &["simulate", "--rule", "by_hand", "--domain", "[('id', '<', 1000)]"],
+    )
+    .await;
+    assert!(text.contains("Nothing was sent"), "{text}");
+    let begun = std::time::Instant::now();
+    let (many, text) = peak(&desk, &["simulate", "--rule", "by_hand"]).await;
+    println!("{few} KiB, {many} KiB, {:?}", begun.elapsed());
+    assert!(text.contains("20020 records were looked at"), "{text}");
+    assert!(
+        few > 0 && many < few + 8 * 1024,
+        "{few} KiB for 1000 records, {many} KiB for 20000"
+    );
+}
