@@ -11,7 +11,7 @@ use super::moment::{Since, since};
 use super::simulate::{Progress, QUIET, Told, shown};
 use super::{Done, Outcome, endpoint, person, table};
 use crate::config::Config;
-use crate::fire::backfill::{Backfill, Gap, Wish, gaps};
+use crate::fire::backfill::{Backfill, Gap, Wish, gaps, still_missing};
 use crate::fire::records::Choice;
 
 #[derive(Debug, clap::Args)]
@@ -64,6 +64,10 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         true => gaps(&tx).await?,
         false => Vec::new(),
     };
+    let missing = still_missing(&tx).await?;
+    for (finding, remedy) in &missing {
+        eprintln!("Changes go on being missed: {finding}. First: {remedy}");
+    }
     let wish = wish(&args, now, &alarms)?;
     let mut plan = Backfill::plan(&tx, &wish).await?;
     plan.python(config.python.limits());
@@ -92,7 +96,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     if go || (args.yes && report.looked_at == 0) {
         let tx = client.transaction().await?;
         events = plan.fire(&tx, &person()).await?;
-        if whole(&args) && plan.waiting() == 0 {
+        if whole(&args) && plan.waiting() == 0 && plan.unusable.is_empty() && missing.is_empty() {
             for alarm in &alarms {
                 tx.execute("select sicantik_notify.capture_acknowledge($1)", &[&alarm.about])
                     .await?;
@@ -181,6 +185,9 @@ fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
             ]
         })
         .collect();
+    for unusable in &plan.unusable {
+        println!("Cannot be made up for until it is corrected: {unusable}");
+    }
     if rows.is_empty() {
         println!("No active rule is under a trigger that watches changes there.");
         return;
@@ -253,6 +260,6 @@ fn as_json(plan: &Backfill, told: &Told<'_>, wish: &Wish, events: u64, settled: 
                    "told_before": p.told_before, "left": p.left(), "not_known": p.doubts()})
         })
         .collect();
-    json!({"since": wish.since.map(|s| s.to_rfc3339()), "parts": parts, "would": told.json(), "events": events,
+    json!({"since": wish.since.map(|s| s.to_rfc3339()), "parts": parts, "unusable": plan.unusable, "would": told.json(), "events": events,
            "settled": settled})
 }

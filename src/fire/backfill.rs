@@ -134,8 +134,21 @@ pub struct Backfill {
     heeding: BTreeSet<crate::db::ids::RuleId>,
     /// A rule each.
     pub parts: Vec<Part>,
+    /// Triggers and rules that do not compile, so that nothing can be made up for them; with the reason.
+    pub unusable: Vec<String>,
     /// Decisions before this moment are not kept any more.
     pub remembers: Option<DateTime<Utc>>,
+}
+
+/// Hooks that are not as they should be: what is missed through them goes on being missed. Each with what mends it.
+///
+/// # Errors
+/// The server's.
+pub async fn still_missing(tx: &Transaction<'_>) -> Result<Vec<(String, String)>, tokio_postgres::Error> {
+    let findings =
+        "select f.finding, f.remedy from sicantik_notify.hook_findings() f where f.severity = 'alarm'";
+    let rows = tx.query(findings, &[]).await?;
+    Ok(rows.iter().map(|r| (r.get(0), r.get(1))).collect())
 }
 
 /// Alarms of missed changes that stand.
@@ -165,9 +178,25 @@ impl Backfill {
         let survey = Survey::load(tx).await?;
         check_names(&survey, wish)?;
         let mut heeding = BTreeSet::new();
-        let mut parts = Vec::new();
-        for trigger in &survey.configuration.triggers {
-            if !wanted(trigger, wish) {
+        let (mut parts, mut unusable) = (Vec::new(), Vec::new());
+        for surveyed in survey.triggers.iter().filter(|t| t.active()) {
+            let trigger = match &surveyed.compiled {
+                Ok(trigger) if wanted(trigger, wish) => trigger,
+                Ok(_) => continue,
+                Err(error) => {
+                    let model = text(&surveyed.facts, "model").unwrap_or_default();
+                    let code = surveyed.code();
+                    if wish.trigger.as_deref().is_none_or(|t| t == code)
+                        && wish.rule.is_none()
+                        && (wish.models.is_empty() || wish.models.contains(model))
+                    {
+                        unusable.push(format!("trigger {code}: {error}"));
+                    }
+                    continue;
+                }
+            };
+            if let Err(error) = &trigger.domain {
+                unusable.push(format!("trigger {}: {error}", trigger.code));
                 continue;
             }
             let written = written(&survey, trigger, wish)?;
@@ -176,7 +205,8 @@ impl Backfill {
                     continue;
                 }
                 if let Err(error) = &rule.plan {
-                    return Err(BackfillError::Name(format!("rule {}: {error}", rule.code)));
+                    unusable.push(format!("rule {}: {error}", rule.code));
+                    continue;
                 }
                 let mut surveyed = survey.triggers.iter().flat_map(|t| &t.rules);
                 let facts = surveyed.find(|f| text(f, "code") == Some(&rule.code));
@@ -192,6 +222,7 @@ impl Backfill {
             configuration: survey.configuration,
             heeding,
             parts,
+            unusable,
             remembers,
         })
     }
@@ -306,7 +337,6 @@ fn check_names(survey: &Survey, wish: &Wish) -> Result<(), BackfillError> {
 fn wanted(trigger: &Trigger, wish: &Wish) -> bool {
     let of_rule = |code: &String| trigger.rules.iter().any(|r| r.code == *code);
     trigger.condition != Condition::Other
-        && trigger.domain.is_ok()
         && wish.trigger.as_ref().is_none_or(|code| *code == trigger.code)
         && wish.rule.as_ref().is_none_or(of_rule)
         && (wish.models.is_empty() || wish.models.contains(&trigger.model.name))

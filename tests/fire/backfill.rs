@@ -50,6 +50,12 @@ async fn those_whose_change_was_missed_are_told_once_and_the_alarm_is_settled() 
     desk.sql(OFF).await;
     desk.until("select exists (select from sicantik_notify.hook_check where finding is not null)")
         .await;
+    let (code, text) = desk.cli(&["backfill"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("Changes go on being missed: trigger sicantik_notify_"),
+        "{text}"
+    );
     approve(&mut odoo, &permits[2..4]).await;
     write(&mut odoo, &permits[4..5], "applicant_name", "Somebody").await;
     write(&mut odoo, &permits[..1], "applicant_name", "Somebody Else").await;
@@ -202,6 +208,15 @@ async fn the_hosts_times_are_utc_and_each_kind_of_trigger_has_its_own_sign() {
     desk.trigger("written", "on_write", "active = true").await;
     desk.trigger("expired", "on_state_change", "active = true").await;
     desk.sql("update sicantik_notify.trigger set state_to = 'expired', state_from = 'active' where code = 'expired'").await;
+    desk.sql(
+        "insert into sicantik_notify.trigger (code, name, model, trigger_type, field_to_watch, field_change) values
+             ('numbered', 'x', 'sicantik.permit', 'on_field_change', 'permit_number', 'set'),
+             ('unnumbered', 'x', 'sicantik.permit', 'on_field_change', 'permit_number', 'cleared'),
+             ('broken', 'x', 'sicantik.permit', 'on_field_change', 'nothing', 'set');
+         insert into sicantik_notify.rule (code, name, trigger, template_key)
+         select t.code, 'x', t.code, 'permit_ready' from sicantik_notify.trigger t where t.code like '%numbered'",
+    )
+    .await;
     desk.sql("alter database sicantik set timezone = 'Asia/Jakarta'")
         .await;
     desk.sql(
@@ -229,6 +244,14 @@ async fn the_hosts_times_are_utc_and_each_kind_of_trigger_has_its_own_sign() {
     assert_eq!(
         (left("created"), left("written"), left("expired")),
         (1, 19, 1),
+        "{plan}"
+    );
+    assert_eq!((left("numbered"), left("unnumbered")), (17, 2), "{plan}");
+    assert!(
+        plan["unusable"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("trigger broken: "),
         "{plan}"
     );
     let doubt = "the old value is not known: whether it was 'active' cannot be checked";
