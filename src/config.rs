@@ -253,7 +253,8 @@ impl Default for DeliverConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// True: this instance listens for webhooks and for questions about its health. Default false.
+    /// True: this instance listens for webhooks, for questions about its health and for programmes that fire triggers. Default
+    /// false.
     pub enabled: bool,
     /// Where. Default `127.0.0.1:8470`: a proxy on this machine brings the providers' calls in, with TLS.
     pub listen: SocketAddr,
@@ -265,6 +266,12 @@ pub struct HttpConfig {
     pub concurrency: u32,
     /// Odoo's own address for Meta's webhooks, to which they are passed on as they came. Default: none.
     pub forward_to: Option<String>,
+    /// Longest body of a call of the API, bytes, 1024 to 16777216. Default 1048576.
+    pub api_max_body_bytes: u64,
+    /// Records that one call of the API may be about, 1 to 1000000. Default 10000.
+    pub api_max_records: u32,
+    /// Calls of the API for each token, 1 to 100000 a minute, over all instances. Default 60.
+    pub api_requests_per_minute: u32,
 }
 
 impl Default for HttpConfig {
@@ -278,6 +285,9 @@ impl Default for HttpConfig {
             request_timeout_seconds: 5,
             concurrency: 16,
             forward_to: None,
+            api_max_body_bytes: 1024 * 1024,
+            api_max_records: 10_000,
+            api_requests_per_minute: 60,
         }
     }
 }
@@ -460,6 +470,19 @@ impl Config {
         )?;
         within("http.request_timeout_seconds", h.request_timeout_seconds, 1, 30)?;
         within("http.concurrency", h.concurrency.into(), 1, 256)?;
+        within(
+            "http.api_max_body_bytes",
+            h.api_max_body_bytes,
+            1024,
+            16 * 1024 * 1024,
+        )?;
+        within("http.api_max_records", h.api_max_records.into(), 1, 1_000_000)?;
+        within(
+            "http.api_requests_per_minute",
+            h.api_requests_per_minute.into(),
+            1,
+            100_000,
+        )?;
         h.forward_url()?;
         if d.connect_timeout_seconds > d.request_timeout_seconds {
             return Err(ConfigError::Rule(format!(

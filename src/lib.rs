@@ -12,6 +12,7 @@
 //! | [`evaluate`] | stage 2: `event` → triggers, rules, recipients → `queue`, in one transaction |
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
 //! | [`schedule`] | what happens by the clock: jobs and cron triggers, run by one instance |
+//! | [`fire`]     | a person or a programme asks a trigger to look at records; simulation and backfill |
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`lang`]     | what users write: Odoo domains |
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod db;
 pub mod deliver;
 pub mod evaluate;
+pub mod fire;
 pub mod host;
 pub mod http;
 pub mod lang;

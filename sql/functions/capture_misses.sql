@@ -1,5 +1,6 @@
 -- capture_misses(): host writes that were not captured since the last look. Moves the mark, raises the alarm "capture
--- misses" and keeps the count in it until somebody deletes it from problem, all in one transaction: a miss is never silent,
+-- misses" and keeps the count in it until somebody settles it (backfill, or
+-- capture_acknowledge), all in one transaction: a miss is never silent,
 -- whoever dies when. Also notes until when each hook was sound, and says so when one was not for a while (hook_check).
 --
 -- A sequence may jump ahead when the server crashes (it logs 32 values at once), or when a standby takes over. Then, once,
@@ -44,8 +45,8 @@ begin
         end if;
         insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
         values ('capture misses', coalesce(seen.checked_at, now_at), 'alarm', '',
-                'the server''s log has the reasons ("was not captured"). Look at what changed since then, fire the triggers for '
-                'it, then delete from sicantik_notify.problem where key = ''capture misses''')
+                'the server''s log has the reasons ("was not captured"). Run sicantik-notifyd backfill: it shows whom it would tell '
+                'of what changed since then, and asks. If nobody need be told: select sicantik_notify.capture_acknowledge(''capture misses'')')
         on conflict (key) do update set last_seen = now_at;
         update sicantik_notify.problem p
         set summary = format(case when bound then '%s host writes at most (the server crashed or moved, the count is a bound)'
@@ -74,8 +75,8 @@ begin
             values ('hook gap of ' || plan.table_name, plan.sound_at, 'alarm',
                     format('between %s and %s changes of %s may not have been captured: %s', plan.sound_at::timestamptz(0),
                            now_at::timestamptz(0), plan.table_name, plan.before),
-                    format('look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = %L',
-                           'hook gap of ' || plan.table_name))
+                    format('run sicantik-notifyd backfill: it shows whom it would tell of what changed then, and asks. If nobody need be '
+                           'told: select sicantik_notify.capture_acknowledge(%L)', 'hook gap of ' || plan.table_name))
             on conflict (key) do update
             set last_seen = now_at, summary = excluded.summary;
         end if;

@@ -47,6 +47,10 @@ grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
 grant select on sequence sicantik_notify.miss to sicantik_notifyd;
+-- Firing and the HTTP API. The hash of a token is what the daemon compares with; tokens are made by people.
+grant select, insert, update on sicantik_notify.firing to sicantik_notifyd;
+grant select on sicantik_notify.api_token to sicantik_notifyd;
+grant select, insert, update on sicantik_notify.api_rate, sicantik_notify.api_request to sicantik_notifyd;
 
 -- Operators write configuration, except secrets; viewers look.
 grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
@@ -60,7 +64,8 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance,
-    sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped
+    sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped, sicantik_notify.v_firing,
+    sicantik_notify.v_api_token
     to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -122,3 +127,9 @@ grant execute on function sicantik_notify.campaign_sends(text), sicantik_notify.
 grant execute on function sicantik_notify.campaign_totals(bigint), sicantik_notify.rule_duration(text, bigint, bigint),
     sicantik_notify.campaign_sends(text) to sicantik_notifyd, sicantik_notify_viewer;
 grant execute on function sicantik_notify.campaign_fits(text, text, text) to sicantik_notify_operator; -- the guard of what they change
+-- Firing.
+grant execute on function sicantik_notify.fire_trigger(text, text, bigint[], jsonb) to sicantik_notify_operator;
+grant execute on function sicantik_notify.firing_target(text, text), sicantik_notify.firing_forget() to sicantik_notifyd;
+grant execute on function sicantik_notify.api_token_create(text, text[], timestamptz, boolean), sicantik_notify.api_token_revoke(text)
+    to sicantik_notify_operator;
+grant execute on function sicantik_notify.capture_acknowledge(text) to sicantik_notify_operator, sicantik_notifyd;

@@ -41,7 +41,7 @@ begin
     where w.held is not true; -- null: the role or the object is gone
     if missing is not null then
         finding := format('role sicantik_notify_capture lacks: %s. No change of the host is captured', missing);
-        remedy := 'run sicantik-notifyd migrate (it grants them again); see the misses for what was lost meanwhile';
+        remedy := 'run sicantik-notifyd migrate (it grants them again); sicantik-notifyd backfill makes up for what was lost meanwhile';
         select min(h.sound_at) into since from sicantik_notify.hook_check h;
         return next;
     end if;
@@ -150,7 +150,7 @@ begin
         where f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
         if not found then
             finding := format('there is no hook on public.%I: its changes are not captured', plan.table_name);
-            remedy := install || '; changes since the hook was lost may have been missed';
+            remedy := install || ', then sicantik-notifyd backfill: changes since the hook was lost may have been missed';
             return next;
             continue;
         end if;
@@ -193,10 +193,12 @@ begin
             select t.* into trig from pg_trigger t where t.tgrelid = relation and t.tgname = kind.name;
             if not found then
                 finding := format('trigger %s is missing on public.%I: changes are not captured', kind.name, plan.table_name);
+                remedy := install || ', then sicantik-notifyd backfill for what was missed';
                 return next;
             elsif trig.tgenabled not in ('O', 'A') then
                 finding := format('trigger %s on public.%I is disabled: changes are not captured', kind.name, plan.table_name);
-                remedy := format('alter table public.%I enable trigger %I', plan.table_name, kind.name);
+                remedy := format('alter table public.%I enable trigger %I; -- then sicantik-notifyd backfill, for what was missed',
+                                 plan.table_name, kind.name);
                 return next;
             elsif trig.tgfoid <> function.oid or trig.tgqual is not null or trig.tgattr::text <> ''
                   or trig.tgtype <> (kind.event + case plan.shape when 'row' then 1 else 0 end)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
-use crate::db::ids::TriggerId;
+use crate::db::ids::{EventId, RuleId, TriggerId};
 use crate::host::catalog::Model;
 use crate::host::record::quote;
 use crate::lang::domain::Compiled;
@@ -26,6 +26,22 @@ pub struct Fired {
     pub events: u64,
     /// The transaction that they belong to, which makes them one run (xid8 as text).
     pub xact: String,
+    /// The first and the last of their ids; events of others may lie between them.
+    pub range: Option<(EventId, EventId)>,
+}
+
+/// For whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim<'a> {
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// Only this rule of it.
+    pub rule: Option<RuleId>,
+    /// The trigger's model.
+    pub model: &'a Model,
+    /// The events stand for a change of this column that was missed: its present value is what `kwargs` calls new_state. Only with
+    /// [`Selection::Domain`].
+    pub changed: Option<&'a str>,
 }
 
 /// Writes an event for each record, and wakes the evaluation when `tx` commits. `kwargs` is what the rules' code finds in
@@ -40,9 +56,29 @@ pub async fn fire(
     selection: Selection<'_>,
     kwargs: Option<&Map<String, Value>>,
 ) -> Result<Fired, tokio_postgres::Error> {
+    let aim = Aim {
+        trigger,
+        rule: None,
+        model,
+        changed: None,
+    };
+    fire_at(tx, aim, selection, kwargs).await
+}
+
+/// [`fire`], for one rule perhaps, or for changes that were missed.
+///
+/// # Errors
+/// As [`fire`].
+pub async fn fire_at(
+    tx: &Transaction<'_>,
+    aim: Aim<'_>,
+    selection: Selection<'_>,
+    kwargs: Option<&Map<String, Value>>,
+) -> Result<Fired, tokio_postgres::Error> {
     let kwargs = kwargs.filter(|k| !k.is_empty()).cloned().map(Value::Object);
     let ids: Option<&[i64]>;
     let mut params: Vec<&(dyn ToSql + Sync)> = Vec::new();
+    let mut changed = None;
     let from = match selection {
         Selection::Ids(list) => {
             ids = Some(list);
@@ -50,19 +86,46 @@ pub async fn fire(
             "(select distinct u.id from unnest($1::bigint[]) as u (id)) as t".to_owned()
         }
         Selection::Domain(domain) => {
+            changed = aim.changed.filter(|c| aim.model.column(c).is_some());
             params.extend(domain.params.iter().map(|p| p as &(dyn ToSql + Sync)));
-            format!("public.{} as t where {}", quote(&model.table), domain.sql)
+            format!("public.{} as t where {}", quote(&aim.model.table), domain.sql)
         }
     };
     let next = params.len();
-    params.extend([&model.name as &(dyn ToSql + Sync), &trigger.0, &kwargs]);
-    let (name, target, given) = (next + 1, next + 2, next + 3);
+    let rule = aim.rule.map(|r| r.0);
+    params.extend([
+        &aim.model.name as &(dyn ToSql + Sync),
+        &aim.trigger.0,
+        &rule,
+        &kwargs,
+    ]);
+    let (name, trigger, rule, given) = (next + 1, next + 2, next + 3, next + 4);
+    let passed = match changed {
+        None => format!("${given}::jsonb"),
+        Some(column) => {
+            params.push(&aim.changed);
+            format!(
+                "coalesce(${given}::jsonb, '{{}}') || jsonb_build_object('new_state', to_jsonb(t.{}), \
+                 'changed_fields', jsonb_build_array(${}::text))",
+                quote(column),
+                next + 5
+            )
+        }
+    };
     let statement = format!(
-        "insert into sicantik_notify.event (op, record_id, model, target_trigger, kwargs) \
-         select 'F', t.\"id\", ${name}::text, ${target}::bigint, ${given}::jsonb from {from} order by t.\"id\""
+        "with fired as (insert into sicantik_notify.event (op, record_id, model, target_trigger, target_rule, kwargs) \
+         select 'F', t.\"id\", ${name}::text, ${trigger}::bigint, ${rule}::bigint, {passed} from {from} order by t.\"id\" \
+         returning id) \
+         select count(*), min(id), max(id), pg_current_xact_id()::text, pg_notify('sicantik_notify_event', '')::text from fired"
     );
-    let events = tx.execute(&statement, &params).await?;
-    let run = "select pg_current_xact_id()::text, pg_notify('sicantik_notify_event', '')::text";
-    let xact = tx.query_one(run, &[]).await?.get(0);
-    Ok(Fired { events, xact })
+    let row = tx.query_one(&statement, &params).await?;
+    let ends = (row.get::<_, Option<i64>>(1), row.get::<_, Option<i64>>(2));
+    Ok(Fired {
+        events: row.get::<_, i64>(0).unsigned_abs(),
+        xact: row.get(3),
+        range: match ends {
+            (Some(first), Some(last)) => Some((EventId(first), EventId(last))),
+            _ => None,
+        },
+    })
 }

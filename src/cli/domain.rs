@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
+use super::moment::moment;
 use super::{Done, Outcome, endpoint};
 use crate::config::Config;
 use crate::evaluate::configuration::load_aliases;
@@ -51,21 +52,6 @@ pub(super) struct Args {
     /// Answer each line {"id", "model", "domain"} of standard input; names count as the host has them, without aliases
     #[arg(long, conflicts_with_all = ["model", "domain", "ids"])]
     jsonl: bool,
-}
-
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(&text.replacen(' ', "T", 1)) {
-        return Ok(at.to_utc());
-    }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-        let text = text.trim_end_matches('Z').replacen(' ', "T", 1);
-        if let Ok(at) = NaiveDateTime::parse_from_str(&text, format) {
-            return Ok(at.and_utc());
-        }
-    }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .map(|day| day.and_time(NaiveTime::MIN).and_utc())
-        .map_err(|_| "write it as 2026-12-22 18:30:00".to_owned())
 }
 
 /// A line of standard input.

@@ -1,9 +1,11 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `campaign`, `check --strict`), goes on (`cron run`) or is unknown (`explain`).
+//! `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`), goes on (`cron run`) or
+//! is unknown (`explain`).
 
 mod arm;
+mod backfill;
 mod blacklist;
 mod campaign;
 mod check;
@@ -12,17 +14,21 @@ mod demo;
 mod doctor;
 mod domain;
 mod explain;
+mod fire;
 mod hooks;
 mod manual;
 mod migrate;
+mod moment;
 mod operator;
 mod provider;
 mod queue;
 mod run;
 mod send;
+mod simulate;
 mod status;
 mod table;
 mod template;
+mod token;
 mod uninstall;
 
 use std::error::Error;
@@ -74,7 +80,8 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     campaign, check --strict), goes on (cron run), or is unknown (explain)";
+     doctor, campaign, check --strict, fire --wait, backfill), goes on (cron run), or is unknown
+     (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -149,6 +156,23 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
     Man(manual::ManArgs),
+    /// Ask a trigger to look at records
+    ///
+    /// For triggers of type manual and api, and of type cron out of its turn: an event a record, which is evaluated like a
+    /// change. Exit code 3 if --wait was over before the run.
+    Fire(fire::Args),
+    /// Show whom a trigger or rule would tell, and what; nothing is sent
+    ///
+    /// Against the records that stand in the database, or against the changes of the last days; also of a trigger or rule that is
+    /// inactive, or that only stands in a file. The evaluation's own steps, in a read-only transaction.
+    Simulate(simulate::Args),
+    /// Tell people of changes that were missed while hooks were absent
+    ///
+    /// Without further words: since the moment of the alarm in v_problem. Shows first whom it would tell, and asks. Whoever has
+    /// been told already is not told again, so it may be run twice. Exit code 3 if it needs --yes.
+    Backfill(backfill::Args),
+    /// Make, list and revoke the tokens of the HTTP API, as a DBA or an operator
+    Token(token::Args),
     /// Try the whole road on an embedded PostgreSQL and a fake gateway, in seconds
     Demo(demo::Args),
 }
@@ -243,7 +267,19 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Campaign(args) => Box::pin(campaign::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(_) | Command::Completions(_) | Command::Man(_) => Ok(Done::Well),
+        Command::Fire(args) => Box::pin(fire::execute(&config, args)).await,
+        Command::Simulate(args) => Box::pin(simulate::execute(&config, args)).await,
+        Command::Backfill(args) => Box::pin(backfill::execute(&config, args)).await,
+        Command::Token(args) => token::execute(&config, args).await,
     }
+}
+
+/// Who runs the command, as far as the system says.
+fn person() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|v| std::env::var(v).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The daemon's connection.

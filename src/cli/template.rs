@@ -132,17 +132,20 @@ fn samples<'t>(templates: impl Iterator<Item = &'t Template>) -> Map<String, Val
 
 /// The ways in which a message could go, and why others cannot.
 pub(super) fn print_choice(choice: &Choice) {
-    for route in &choice.routes {
-        println!("{}, template {}:", route.kind, route.template_key_used);
-        for line in lines(route) {
-            println!("    {line}");
-        }
-        if !route.changed.is_empty() {
-            println!("    made fit for Meta: {}", route.changed.join(", "));
-        }
-    }
+    choice.routes.iter().for_each(print_route);
     for skipped in &choice.skipped {
         println!("{}: not used: {}", skipped.kind, skipped.reason);
+    }
+}
+
+/// What one provider would send.
+pub(super) fn print_route(route: &Route) {
+    println!("{}, template {}:", route.kind, route.template_key_used);
+    for line in lines(route) {
+        println!("    {line}");
+    }
+    if !route.changed.is_empty() {
+        println!("    made fit for Meta: {}", route.changed.join(", "));
     }
 }
 

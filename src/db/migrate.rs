@@ -65,6 +65,9 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/schedule_refusal.sql",
     "functions/cron_operations.sql",
     "functions/campaign.sql",
+    "functions/fire_trigger.sql",
+    "functions/api_token.sql",
+    "functions/capture_acknowledge.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
     "functions/uninstall_statements.sql",
@@ -93,6 +96,8 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_problem.sql",
     "views/receipt_furthest.sql",
     "views/v_receipt.sql",
+    "views/v_api_token.sql",
+    "views/v_firing.sql",
 ];
 
 /// Tables that every Odoo has, and that we read.

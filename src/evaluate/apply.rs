@@ -17,6 +17,7 @@ use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
 use super::permits::Permits;
 use super::question::{Asking, Question};
+use super::rehearsal::Rehearsal;
 use super::savepoint::attempt;
 use crate::capture::event::Change;
 use crate::host::user;
@@ -30,6 +31,8 @@ pub(super) struct Outcomes {
     pub(super) aside: Vec<SetAside>,
     /// How many messages were enqueued, or wait in digests.
     pub(super) messages: usize,
+    /// What was only played through.
+    pub(super) rehearsal: Option<Rehearsal>,
 }
 
 /// How long a batch may take.
@@ -49,6 +52,18 @@ pub(super) async fn apply(
     limits: Limits,
     changes: &[Change],
 ) -> Result<Outcomes, BatchError> {
+    apply_with(tx, configuration, now, limits, changes, None).await
+}
+
+/// [`apply`]; with a rehearsal nothing is written.
+pub(super) async fn apply_with(
+    tx: &Transaction<'_>,
+    configuration: &Configuration,
+    now: DateTime<Utc>,
+    limits: Limits,
+    changes: &[Change],
+    rehearsal: Option<Rehearsal>,
+) -> Result<Outcomes, BatchError> {
     let mut vars = Vars::at(now, configuration.office.timezone);
     if configuration.needs_user() {
         vars.user = user::facts(tx, vars.uid).await?;
@@ -67,12 +82,14 @@ pub(super) async fn apply(
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        rehearsal,
     };
     batch.run(changes).await?;
     Ok(Outcomes {
         decisions: batch.decisions,
         aside: batch.aside,
         messages: batch.messages,
+        rehearsal: batch.rehearsal,
     })
 }
 
@@ -89,6 +106,8 @@ pub(super) struct Batch<'a> {
     pub(super) messages: usize,
     /// Permits behind documents; read once a batch.
     pub(super) permits: Permits,
+    /// Nothing is written: marks are read, messages are kept here.
+    pub(super) rehearsal: Option<Rehearsal>,
 }
 
 impl<'a> Batch<'a> {

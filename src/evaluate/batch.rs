@@ -96,6 +96,7 @@ pub async fn evaluate(
         decisions,
         aside,
         messages,
+        ..
     } = apply::apply(&tx, configuration, at.get(1), limits, &changes).await?;
     store_set_aside(&tx, &aside).await?;
     decision::store(&tx, &decisions).await?;

@@ -194,6 +194,15 @@ impl Configuration {
     }
 }
 
+/// What expressions see now, for who asks without the whole configuration.
+///
+/// # Errors
+/// The server's.
+pub async fn present(client: &Transaction<'_>) -> Result<Vars, tokio_postgres::Error> {
+    let settings = Settings::load(client, &mut Vec::new()).await?;
+    vars(client, settings.office.timezone).await
+}
+
 /// What expressions see while the configuration is read.
 pub(super) async fn vars(
     client: &Transaction<'_>,

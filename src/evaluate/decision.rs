@@ -8,7 +8,7 @@ use crate::db::statements as sql;
 use crate::observe::metrics;
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// A message was enqueued.
     Enqueued,
@@ -149,13 +149,23 @@ impl Decision {
     }
 
     /// Why.
-    pub(super) fn reason(&self) -> &str {
+    pub fn reason(&self) -> &str {
         &self.reason
     }
 
     /// For whom.
-    pub(super) fn partner_id(&self) -> Option<i64> {
+    pub fn partner_id(&self) -> Option<i64> {
         self.partner
+    }
+
+    /// By which rule, where it is one's.
+    pub fn rule_code(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// On which record.
+    pub fn record(&self) -> i64 {
+        self.record_id
     }
 
     /// Which message.

@@ -17,7 +17,7 @@ use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series}
 /// Runs that one flush takes at most.
 const RUNS: i64 = 20;
 /// Lines of a list at most.
-const LINES: usize = 20;
+pub const LINES: usize = 20;
 
 /// Keeps drafts for the flush of their run, in one statement.
 pub(super) async fn store(
@@ -166,7 +166,7 @@ fn message(row: &Row) -> NewMessage {
 }
 
 /// The first record's values, with the count and the list of all.
-fn context(contexts: &[&Map<String, Value>], records: &[i64]) -> Map<String, Value> {
+pub fn context(contexts: &[&Map<String, Value>], records: &[i64]) -> Map<String, Value> {
     let mut context = contexts.first().copied().cloned().unwrap_or_default();
     let mut lines: Vec<String> = contexts
         .iter()

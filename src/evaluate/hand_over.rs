@@ -22,6 +22,10 @@ impl Batch<'_> {
         work: Work<'_>,
         drafts: Vec<Draft<'_, '_>>,
     ) -> Result<(), RuleError> {
+        if self.rehearsal.is_some() {
+            self.rehearse(work, drafts);
+            return Ok(());
+        }
         let (digested, single): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|d| d.is_digested(work));
         for (series, campaign, drafts) in by_series(work, single) {
             let intake = Intake {
@@ -38,6 +42,25 @@ impl Batch<'_> {
             self.decisions.push(decision.partner(draft.message.partner));
         }
         Ok(())
+    }
+
+    /// Keeps the messages, and decides as if they had been enqueued.
+    fn rehearse(&mut self, work: Work<'_>, drafts: Vec<Draft<'_, '_>>) {
+        let Some(rehearsal) = &mut self.rehearsal else {
+            return;
+        };
+        for draft in drafts {
+            let grouped = draft.is_digested(work);
+            let outcome = match grouped {
+                true => Outcome::Grouped,
+                false => Outcome::Enqueued,
+            };
+            let reason = format!("template {}{}", work.rule.template_key, draft.note);
+            let decision = work.decide(outcome, draft.case.change, reason);
+            self.decisions.push(decision.partner(draft.message.partner));
+            self.messages += 1;
+            rehearsal.tell(work, draft, grouped);
+        }
     }
 
     async fn enqueue(

@@ -25,12 +25,14 @@ mod permits;
 pub mod preview;
 pub mod question;
 pub mod recipients;
+pub mod rehearsal;
 pub mod repeat;
 mod rule;
 mod savepoint;
 mod settings;
 pub mod snippets;
 pub mod targets;
+pub mod trial;
 pub mod trigger;
 
 use std::sync::Arc;

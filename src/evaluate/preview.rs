@@ -84,6 +84,7 @@ pub async fn obstacles(tx: &Transaction<'_>, look: Look<'_>) -> Result<Vec<Obsta
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        rehearsal: None,
     };
     let work = Work {
         trigger: look.trigger,

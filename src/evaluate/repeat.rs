@@ -121,7 +121,10 @@ impl Batch<'_> {
                 self.repeated(work, &draft, format!("{told}{}", repeat.describe(&value)));
             }
         }
-        let marks = self.mark(work, &firsts, &values).await?;
+        let marks = match self.rehearsal {
+            None => self.mark(work, &firsts, &values).await?,
+            Some(_) => self.look(work, &firsts, &values).await?,
+        };
         let mut kept = Vec::new();
         for ((mut draft, value), mark) in firsts.into_iter().zip(values).zip(marks) {
             if mark.fresh || mark.waits {
@@ -190,6 +193,40 @@ impl Batch<'_> {
             Some(message) => format!("told {when} by message {message}"),
             None => format!("told {when}"),
         }
+    }
+
+    /// What [`Self::mark`] would find; marks nothing but in the memory of the rehearsal.
+    async fn look(
+        &mut self,
+        work: Work<'_>,
+        drafts: &[Draft<'_, '_>],
+        values: &[String],
+    ) -> Result<Vec<Mark>, RuleError> {
+        let phones: Vec<&str> = drafts.iter().map(|d| d.message.phone.as_str()).collect();
+        let records: Vec<i64> = drafts.iter().map(|d| d.message.record.0).collect();
+        let models: Vec<&str> = drafts.iter().map(|d| d.message.model.as_str()).collect();
+        let over = work.plan.repeat.over_after();
+        let asked: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+            &[&work.rule.id.0, &over, &phones, &records, &models, &values];
+        let rows = self.tx.query(sql::REPEAT_LOOK.sql, asked).await?;
+        let mut marks = Vec::new();
+        for ((row, draft), value) in rows.iter().zip(drafts).zip(values) {
+            let mut told_at: Option<DateTime<Utc>> = row.get("told_at");
+            let mut told_by: Option<i64> = row.get("told_by");
+            if let Some(rehearsal) = &mut self.rehearsal
+                && !told_at.is_some_and(|at| rehearsal.counts(at))
+            {
+                (told_at, told_by) = (rehearsal.told(work.rule.id, draft, value, over), None);
+            }
+            marks.push(Mark {
+                fresh: told_at.is_none(),
+                message: None,
+                waits: false,
+                told_at,
+                told_by,
+            });
+        }
+        Ok(marks)
     }
 
     async fn mark(

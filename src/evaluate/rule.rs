@@ -84,6 +84,7 @@ impl Batch<'_> {
             return Err(BatchError::TooSlow);
         }
         let before = (self.decisions.len(), self.aside.len(), self.messages);
+        let rehearsed = self.rehearsal.as_ref().map_or(0, |r| r.messages.len());
         let failed = match attempt(self.tx, self.steps(trigger, rule, cases)).await? {
             Ok(()) => return Ok(()),
             Err(RuleError::Server(error)) if self.too_slow(&error) => return Err(BatchError::TooSlow),
@@ -92,6 +93,9 @@ impl Batch<'_> {
         self.decisions.truncate(before.0);
         self.aside.truncate(before.1);
         self.messages = before.2;
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.messages.truncate(rehearsed);
+        }
         for case in cases {
             self.fail(trigger, rule, case.change, &failed);
         }

@@ -1,4 +1,4 @@
-//! The HTTP listener: what providers tell afterwards, and whether this daemon is well.
+//! The HTTP listener: what providers tell afterwards, programmes that fire triggers, and whether this daemon is well.
 //!
 //! | module | part |
 //! |--------|------|
@@ -14,12 +14,14 @@
 //! | `forward`   | Meta's calls passed on to Odoo |
 //! | `health`    | `/healthz`, `/readyz` |
 //! | `metrics`   | `/metrics` |
+//! | [`api`]     | `/v1/`: programmes fire triggers |
 //!
 //! Promises: 200 means stored; a call that comes twice changes nothing the second time; nothing is believed before its secret or
 //! signature fits; no flood, no panic and no slow caller here reaches another stage (own connections to the database, own
 //! limits). Must not: call a provider, or log a secret, a path that holds one, or what somebody wrote.
 
 mod accounts;
+pub mod api;
 mod fonnte;
 mod forward;
 mod health;
@@ -47,6 +49,7 @@ use crate::deliver::health::Terms;
 use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
 use accounts::Accounts;
+use api::Api;
 use forward::Forwarder;
 use health::Readiness;
 use metrics::Numbers;
@@ -83,6 +86,7 @@ pub(crate) struct Shared {
     wakes: Arc<Wakes>,
     terms: Terms,
     at_work: Semaphore,
+    api: Api,
 }
 
 impl Listener {
@@ -100,7 +104,12 @@ impl Listener {
             }
             Err(error) => return tracing::error!(error = %error, "Webhooks cannot be passed on."),
         };
+        let api = match self.endpoint.pool(api::CONNECTIONS) {
+            Ok(database) => Api::new(database, self.config.concurrency),
+            Err(error) => return tracing::error!(error = %error, "The HTTP listener has no connections."),
+        };
         let shared = Arc::new(Shared {
+            api,
             accounts: Accounts::new(database.clone()),
             readiness: Readiness::new(database.clone(), self.arming, self.pulses, self.longest_round),
             numbers: Numbers::default(),

@@ -11,6 +11,8 @@
 //! | 413 | the body is too long |
 //! | 500 | a fault of ours |
 //! | 503 | too many calls at once, or the database is away: come again |
+//!
+//! What is under `/v1` answers in JSON, with codes of its own: see [`api`].
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,7 +31,7 @@ use serde_json::Value;
 
 use super::news::News;
 use super::store::store;
-use super::{Shared, fonnte, meta, watzap};
+use super::{Shared, api, fonnte, meta, watzap};
 use crate::deliver::health::Health;
 use crate::deliver::provider::{Answer, ProviderKind};
 use crate::queue::claim::retry_provider;
@@ -60,16 +62,21 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .merge(webhooks)
         .merge(questions)
+        .merge(api::router())
         .layer(middleware::from_fn(caught))
         .with_state(shared)
 }
 
 /// A panic ends the call and nothing else; a caller that goes away does not cut a transaction.
 async fn caught(request: Request, next: Next) -> Response {
+    let of_api = request.uri().path().starts_with("/v1");
     match tokio::spawn(next.run(request)).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(error = %error, "A call to the HTTP listener failed inside.");
+            if of_api {
+                return api::code::Failure::from(api::code::Code::InternalError).into_response();
+            }
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -107,7 +114,7 @@ async fn limited(State(shared): State<Arc<Shared>>, request: Request, next: Next
     }
 }
 
-async fn drain(body: Body, length: Option<u64>, patience: Duration) {
+pub(super) async fn drain(body: Body, length: Option<u64>, patience: Duration) {
     if length.is_some_and(|length| length <= DRAIN) {
         let read = async {
             let mut body = body;

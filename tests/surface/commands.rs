@@ -60,6 +60,11 @@ async fn help_of_every_command() {
         "uninstall --help",
         "completions --help",
         "man --help",
+        "fire --help",
+        "simulate --help",
+        "backfill --help",
+        "token --help",
+        "token create --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let (code, text) = output(command(&words)).await;

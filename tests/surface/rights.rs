@@ -22,6 +22,8 @@ const VIEWS: &[&str] = &[
     "v_blacklist",
     "v_receipt",
     "receipt_furthest",
+    "v_firing",
+    "v_api_token",
 ];
 
 /// A person with a login that is a member of this role only.

@@ -151,7 +151,9 @@ async fn tell(
     chapters.drain(..more);
     let ids: Vec<i64> = chapters.iter().flat_map(|c| &c.messages).map(|m| m.id).collect();
     let attempts = read::attempts(tx, &ids).await?;
+    let xacts: Vec<&str> = chapters.iter().filter_map(|c| c.xact.as_deref()).collect();
     let teller = Teller {
+        firings: &read::firings(tx, &xacts).await?,
         survey,
         model: &focus.model,
         record: focus.record,

@@ -245,23 +245,33 @@ async fn capture(
     };
     let published = "select code, published_at, published_at > ($2::text)::timestamp at time zone 'UTC' \
                      from sicantik_notify.v_trigger where model = $1 and active and trigger_type like 'on\\_%' order by 1";
-    let mut late = Vec::new();
+    let (mut late, mut first) = (Vec::new(), None);
     for found in tx.query(published, &[&model, &written]).await? {
         if found.get::<_, Option<bool>>(2) == Some(true) {
             let (code, at): (&str, chrono::DateTime<chrono::Utc>) = (found.get(0), found.get(1));
+            first.get_or_insert_with(|| code.to_owned());
             late.push(format!("{code} ({} UTC)", at.format("%Y-%m-%d %H:%M:%S")));
         }
     }
-    if !late.is_empty() {
+    if let Some(code) = first {
         let text = format!(
             "the record was last written at {} UTC, before these triggers were in force: {}",
             written.replace('T', " "),
             late.join(", ")
         );
-        let remedy = "a trigger holds for writes that begin after it was published; write the record again";
+        let record = row.and_then(|r| r.get("id")).and_then(Value::as_i64).unwrap_or(0);
+        let remedy = before_publication(&code, record);
         add(causes, Cause::new(Why::BeforePublication, text, remedy));
     }
     Ok(())
+}
+
+/// What to do for a record that was written before a trigger was in force.
+pub(super) fn before_publication(code: &str, record: i64) -> String {
+    format!(
+        "a trigger holds for writes that begin after it was published; write the record again, or see whom \
+         `sicantik-notifyd backfill --trigger {code} --ids {record}` would tell"
+    )
 }
 
 /// What a trigger looks for, in words.

@@ -232,6 +232,35 @@ fn message_of(row: &Row) -> Message {
     }
 }
 
+/// Who asked a trigger to look at records.
+pub(super) struct Firing {
+    pub(super) trigger: i64,
+    pub(super) source: String,
+    pub(super) by: String,
+    pub(super) at: DateTime<Utc>,
+    pub(super) events: i64,
+    pub(super) kwargs: Option<Value>,
+}
+
+/// Firings by transaction.
+pub(super) async fn firings(
+    tx: &Transaction<'_>,
+    xacts: &[&str],
+) -> Result<HashMap<String, Vec<Firing>>, tokio_postgres::Error> {
+    let mut all: HashMap<String, Vec<Firing>> = HashMap::new();
+    for row in tx.query(sql::EXPLAIN_FIRINGS.sql, &[&xacts]).await? {
+        all.entry(row.get("xact")).or_default().push(Firing {
+            trigger: row.get("trigger_id"),
+            source: row.get("source"),
+            by: row.get("fired_by"),
+            at: row.get("fired_at"),
+            events: row.get("events"),
+            kwargs: row.get("kwargs"),
+        });
+    }
+    Ok(all)
+}
+
 /// Attempts by message, in order.
 pub(super) async fn attempts(
     tx: &Transaction<'_>,

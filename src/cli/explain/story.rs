@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::cause::{Cause, Why, add, undelivered};
 use super::now::{
-    looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive, shown,
-    template_missing, unusable,
+    before_publication, looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive,
+    shown, template_missing, unusable,
 };
-use super::read::{Attempt, Chapter, Decision, Message};
+use super::read::{Attempt, Chapter, Decision, Firing, Message};
 use crate::capture::event::{Change, Operation};
 use crate::evaluate::check::{Survey, Surveyed, flag, text};
 use crate::evaluate::definition::{RulePlan, Trigger};
@@ -39,6 +39,8 @@ pub(super) struct Teller<'a> {
     pub(super) model: &'a str,
     pub(super) record: i64,
     pub(super) attempts: &'a HashMap<i64, Vec<Attempt>>,
+    /// Who fired, by transaction.
+    pub(super) firings: &'a HashMap<String, Vec<Firing>>,
     /// Since when each trigger is in force.
     pub(super) published: &'a HashMap<String, DateTime<Utc>>,
     pub(super) daemon: Option<Cause>,
@@ -83,18 +85,21 @@ impl Teller<'_> {
                 .xact
                 .as_ref()
                 .map_or(String::new(), |x| format!(" in transaction {x}"));
+            let fired = chapter.xact.as_deref().and_then(|xact| self.firing(xact, None));
             let by_hand = chapter.xact.is_none() && chapter.decisions.is_empty();
             let campaign = chapter.decisions.iter().find_map(|d| d.campaign.as_deref());
             let text = match campaign {
                 Some(campaign) => format!("{name} was a target of campaign {campaign}; no change led to it"),
-                None => match by_hand && chapter.messages.iter().all(|m| m.event.is_none()) {
-                    true => {
-                        "a person or a programme put a message into the queue; no change led to it".to_owned()
-                    }
-                    false => format!(
-                        "{name} changed{in_xact}; which columns is not kept any more (setting event_history_days)"
-                    ),
-                },
+                None if by_hand && chapter.messages.iter().all(|m| m.event.is_none()) => {
+                    "a person or a programme put a message into the queue; no change led to it".to_owned()
+                }
+                None if fired.is_some() => {
+                    let by = fired.map(|f| self.fired_by(f)).unwrap_or_default();
+                    format!("{name} was put forward{in_xact}{by}")
+                }
+                None => format!(
+                    "{name} changed{in_xact}; which columns is not kept any more (setting event_history_days)"
+                ),
             };
             story.steps.push(Step {
                 at: story.at,
@@ -135,7 +140,8 @@ impl Teller<'_> {
                     at: Some(change.at),
                     kind: "change",
                     text: format!("{name} {did}{by} in transaction {} (event {}){what}", change.xact, step.id),
-                    data: json!({"event": step.id, "transaction": change.xact, "operation": did, "columns": columns}),
+                    data: json!({"event": step.id, "transaction": change.xact, "operation": did, "columns": columns,
+                                 "fired": self.firing(&change.xact, change.target_trigger.map(|t| t.0)).map(Firing::json)}),
                 });
             }
         }
@@ -178,12 +184,34 @@ impl Teller<'_> {
         let trigger = self.survey.triggers.iter().find(is);
         let trigger = trigger.map(|t| format!(" for the trigger {}", t.code()));
         let rule = change.target_rule.and_then(|r| self.rule_code(r.0));
-        let rule = rule.map(|r| format!(", the rule {r},"));
-        format!(
-            "{}{} by a schedule, a person or a programme",
-            trigger.unwrap_or_default(),
-            rule.unwrap_or_default()
-        )
+        let rule = rule.map(|r| format!(", the rule {r}"));
+        let by = match self.firing(&change.xact, wanted) {
+            Some(firing) => self.fired_by(firing),
+            None if rule.is_some() => ", by a schedule, a person or a programme".to_owned(),
+            None => " by a schedule, a person or a programme".to_owned(),
+        };
+        format!("{}{}{by}", trigger.unwrap_or_default(), rule.unwrap_or_default())
+    }
+
+    fn firing(&self, xact: &str, trigger: Option<i64>) -> Option<&Firing> {
+        let firings = self.firings.get(xact)?;
+        firings.iter().find(|f| trigger.is_none_or(|t| f.trigger == t))
+    }
+
+    fn fired_by(&self, firing: &Firing) -> String {
+        let (by, at) = (&firing.by, self.when(firing.at));
+        let who = match firing.source.as_str() {
+            "api" => format!("fired by token {by}"),
+            "cli" => format!("fired by {by} on the command line"),
+            "backfill" => format!("for a change that was missed: backfill by {by}"),
+            _ => format!("fired by {by} in SQL"),
+        };
+        let kwargs = firing
+            .kwargs
+            .as_ref()
+            .map(|k| format!(" with {k}"))
+            .unwrap_or_default();
+        format!(", {who} at {at}{kwargs}")
     }
 
     fn rule_code(&self, id: i64) -> Option<String> {
@@ -435,7 +463,7 @@ impl Teller<'_> {
                     let text = format!(
                         "the trigger {code} looks for this change now, but did not when it was evaluated ({since})"
                     );
-                    let remedy = "a trigger holds for writes after it was published; write the record again";
+                    let remedy = before_publication(code, self.record);
                     add(
                         &mut story.causes,
                         Cause::new(Why::BeforePublication, text, remedy),
@@ -671,6 +699,12 @@ impl Teller<'_> {
             },
         };
         add(&mut story.causes, cause);
+    }
+}
+
+impl Firing {
+    fn json(&self) -> Value {
+        json!({"source": self.source, "by": self.by, "at": self.at, "events": self.events, "kwargs": self.kwargs})
     }
 }
 

@@ -1,0 +1,137 @@
+//! `token create | list | revoke`: who may fire triggers over HTTP.
+
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use super::moment::moment;
+use super::{Done, Outcome, owner_endpoint, table};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a token, and show it this once
+    ///
+    /// It is kept nowhere: what the database has of it is its SHA-256. Give it to the programme as `Authorization: Bearer …`.
+    #[command(group(clap::ArgGroup::new("scope").required(true).args(["trigger", "all_triggers"])))]
+    Create {
+        /// Name for people: explain says of a firing which token it was
+        name: String,
+        /// Code of a trigger of type api that it may fire; may be given several times
+        #[arg(long, value_name = "CODE")]
+        trigger: Vec<String>,
+        /// It may fire every trigger of type api, those of later too
+        #[arg(long)]
+        all_triggers: bool,
+        /// It may choose records by a domain, and not only by ids
+        #[arg(long)]
+        may_use_domain: bool,
+        /// Until when it is valid, such as 2027-12-31 [default: for ever]
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        expires: Option<DateTime<Utc>>,
+    },
+    /// List the tokens
+    List {
+        /// Print one JSON array, for scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a token from now on
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
+    let client = owner_endpoint(config)?.connect().await?;
+    crate::db::migrate::check_version(&client).await?;
+    match args.action {
+        Action::Create {
+            name,
+            trigger,
+            all_triggers,
+            may_use_domain,
+            expires,
+        } => {
+            let triggers = (!all_triggers).then_some(trigger);
+            let made = "select sicantik_notify.api_token_create($1, $2, $3, $4)";
+            let token: String = client
+                .query_one(made, &[&name, &triggers, &expires, &may_use_domain])
+                .await?
+                .get(0);
+            eprintln!("The token {name}, shown this once:");
+            println!("{token}");
+        }
+        Action::List { json } => list(&client, json).await?,
+        Action::Revoke { name } => {
+            let done: String = client
+                .query_one("select sicantik_notify.api_token_revoke($1)", &[&name])
+                .await?
+                .get(0);
+            println!("{done}");
+        }
+    }
+    Ok(Done::Well)
+}
+
+async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "select name, state, triggers, may_use_domain, created_at, created_by, expires_at, last_used_at \
+             from sicantik_notify.v_api_token order by name",
+            &[],
+        )
+        .await?;
+    let time = |row: &tokio_postgres::Row, column: &str| {
+        let at: Option<DateTime<Utc>> = row.get(column);
+        at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+    };
+    if as_json {
+        let tokens: Vec<Value> = rows
+            .iter()
+            .map(|r| {
+                json!({"name": r.get::<_, &str>("name"), "state": r.get::<_, &str>("state"),
+                       "triggers": r.get::<_, &str>("triggers"), "may_use_domain": r.get::<_, bool>("may_use_domain"),
+                       "created_at": time(r, "created_at"), "created_by": r.get::<_, &str>("created_by"),
+                       "expires_at": time(r, "expires_at"), "last_used_at": time(r, "last_used_at")})
+            })
+            .collect();
+        println!("{}", Value::Array(tokens));
+        return Ok(());
+    }
+    if rows.is_empty() {
+        println!("There is no token; `sicantik-notifyd token create` makes one.");
+        return Ok(());
+    }
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|r| {
+            let may = if r.get("may_use_domain") {
+                "ids, domain"
+            } else {
+                "ids"
+            };
+            vec![
+                r.get("name"),
+                r.get("state"),
+                r.get("triggers"),
+                may.to_owned(),
+                time(r, "expires_at").unwrap_or_else(|| "never".into()),
+                time(r, "last_used_at").unwrap_or_else(|| "never".into()),
+            ]
+        })
+        .collect();
+    table::print(
+        &["name", "state", "triggers", "by", "expires", "last used"],
+        &lines,
+    );
+    Ok(())
+}
