@@ -95,7 +95,7 @@ grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_no
 grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;
 -- Firing.
 grant execute on function sicantik_notify.fire_trigger(text, text, bigint[], jsonb) to sicantik_notify_operator;
-grant execute on function sicantik_notify.firing_target(text, text), sicantik_notify.firing_forget() to sicantik_notifyd;
+grant execute on function sicantik_notify.firing_target(text, text) to sicantik_notifyd;
 grant execute on function sicantik_notify.api_token_create(text, text[], timestamptz, boolean), sicantik_notify.api_token_revoke(text)
     to sicantik_notify_operator;
 grant execute on function sicantik_notify.capture_acknowledge(text) to sicantik_notify_operator, sicantik_notifyd;

@@ -8,9 +8,6 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 /// After a failure sooner: another transaction may have held a lock.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Not a partition, but as old.
-const FORGET: &str = "select sicantik_notify.firing_forget()";
-
 const WORK: &[(&str, &str)] = &[
     (
         "Made",
@@ -61,14 +58,6 @@ impl Partitions {
                     tracing::warn!(error, "Partitions were not looked after; trying again soon.");
                 }
             }
-        }
-        match client.execute(FORGET, &[]).await {
-            Err(error) if error.is_closed() => return Err(error),
-            Err(error) => tracing::warn!(
-                error = crate::db::describe(&error),
-                "Old firings were not forgotten."
-            ),
-            Ok(_) => {}
         }
         self.due = Some(Instant::now() + pause);
         Ok(())
