@@ -129,7 +129,7 @@ grant execute on function sicantik_notify.campaign_totals(bigint), sicantik_noti
 grant execute on function sicantik_notify.campaign_fits(text, text, text) to sicantik_notify_operator; -- the guard of what they change
 -- Firing.
 grant execute on function sicantik_notify.fire_trigger(text, text, bigint[], jsonb) to sicantik_notify_operator;
-grant execute on function sicantik_notify.firing_target(text, text), sicantik_notify.firing_forget() to sicantik_notifyd;
+grant execute on function sicantik_notify.firing_target(text, text) to sicantik_notifyd;
 grant execute on function sicantik_notify.api_token_create(text, text[], timestamptz, boolean), sicantik_notify.api_token_revoke(text)
     to sicantik_notify_operator;
 grant execute on function sicantik_notify.capture_acknowledge(text) to sicantik_notify_operator, sicantik_notifyd;

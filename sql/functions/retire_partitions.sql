@@ -1,5 +1,6 @@
 -- retire_partitions(now): drops the months of log, attempt and decision that ended more than log_retention_days ago. A month stays as long as
 -- an attempt in it has no answer, or belongs to a message that is not finished. Returns the names of those it dropped.
+-- What is as old and in no partition goes with them (firing_forget).
 -- Dropping locks the table for an instant, and is not waited for longer than a second (55P03: try again later).
 create or replace function sicantik_notify.retire_partitions(p_now timestamptz default clock_timestamp())
 returns setof text
@@ -15,6 +16,7 @@ declare
     part  record;
     busy  boolean;
 begin
+    perform sicantik_notify.firing_forget();
     -- Not a number, or none: nothing is thrown away.
     if days is null or days !~ '^[1-9][0-9]{0,4}$' then
         return;

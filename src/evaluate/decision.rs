@@ -143,11 +143,6 @@ impl Decision {
         self
     }
 
-    /// About which record.
-    pub(super) fn record(&self) -> i64 {
-        self.record_id
-    }
-
     /// Why.
     pub fn reason(&self) -> &str {
         &self.reason

@@ -229,6 +229,7 @@ async fn begin<'a>(
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        rehearsal: None,
     };
     Ok((batch, xact))
 }

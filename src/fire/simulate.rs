@@ -319,6 +319,7 @@ async fn present(
             tries: 0,
             target_trigger: Some(trigger.id),
             target_rule: None,
+            campaign: None,
             kwargs: kwargs.and_then(|k| k.as_object().cloned()).unwrap_or_default(),
             steps: vec![Step {
                 id: EventId(0),
