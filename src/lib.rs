@@ -13,6 +13,7 @@
 //! | [`deliver`]  | stage 3: due messages of `queue` → a provider → `log` |
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
+//! | [`setup`]    | configuration as data: export, apply, import from the module that is replaced |
 //! | [`lang`]     | what users write: Odoo domains |
 //! | [`host`]     | the Odoo database we are attached to: catalogue, records, numbers, the permit to send |
 //! | [`db`]       | connections, TLS, LISTEN, statements, migrations |
@@ -35,4 +36,5 @@ pub mod http;
 pub mod lang;
 pub mod observe;
 pub mod queue;
+pub mod setup;
 pub mod testkit;

@@ -3,11 +3,13 @@
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
 //! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
+mod apply;
 mod arm;
 mod check;
 mod demo;
 mod domain;
 mod explain;
+mod export;
 mod hooks;
 mod migrate;
 mod provider;
@@ -105,6 +107,18 @@ enum Command {
     /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
     /// --strict. Named by kind and code, an inactive one counts like an active one.
     Check(check::Args),
+    /// Print the configuration as a file that `apply` reads
+    ///
+    /// Triggers, rules, templates, providers (without secrets), blacklist, settings and aliases as TOML, in a stable order,
+    /// without what is at its default. Reads only.
+    Export(export::Args),
+    /// Make the configuration what a file says
+    ///
+    /// The file is checked as a whole against the host, as `check` does, shown as a difference, and taken in one transaction
+    /// or not at all. Rows that the file does not have stay, unless --prune is given. Connects as the owner or as an
+    /// operator. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
+    /// --dry-run found something to change.
+    Apply(apply::Args),
     /// Send a test message through the queue, and wait for its outcome
     ///
     /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
@@ -195,6 +209,8 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Status(args) => status::execute(&config, args).await,
         Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
+        Command::Export(args) => export::execute(&config, args).await,
+        Command::Apply(args) => Box::pin(apply::execute(&config, args)).await,
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
