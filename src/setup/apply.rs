@@ -125,7 +125,12 @@ fn at_its_place(document: &Document, change: Option<&Change>, item: &Item, findi
     };
     let mut complaint = match entry {
         Some(entry) => {
-            let at = finding.place.map_or_else(|| entry.at.clone(), |p| entry.place(p));
+            let group = ["staff_group", "official_group"].into_iter();
+            let group = group
+                .filter(|_| finding.code.starts_with("group_"))
+                .find(|c| entry.row.contains_key(*c));
+            let column = finding.place.or(group);
+            let at = column.map_or_else(|| entry.at.clone(), |p| entry.place(p));
             Complaint::at(at, about, text)
         }
         None => Complaint::elsewhere(about, text),

@@ -143,7 +143,12 @@ pub fn near<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'
         .filter(|(likeness, _)| *likeness > 0.8)
         .collect();
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    found.into_iter().take(3).map(|(_, name)| name).collect()
+    // Only what is about as like as the best.
+    let best = found.first().map_or(1.0, |(likeness, _)| *likeness);
+    let close = found
+        .into_iter()
+        .take_while(|(likeness, _)| *likeness > best - 0.03);
+    close.take(3).map(|(_, name)| name).collect()
 }
 
 /// "did you mean a or b? There are: …", as far as there is something to say.
@@ -179,10 +184,7 @@ mod tests {
     #[test]
     fn near_names() {
         let names = ["condition_domain", "condition_python", "code"];
-        assert_eq!(
-            meant("condition_domian", names),
-            "did you mean condition_domain or condition_python?"
-        );
+        assert_eq!(meant("condition_domian", names), "did you mean condition_domain?");
         assert_eq!(
             meant("zzz", names),
             "there are: condition_domain, condition_python, code"

@@ -300,9 +300,11 @@ async fn refused(
                 .or(columns.first());
             let listed = quoted(&definition);
             let value = column.and_then(|c| change.cells.iter().find(|cell| cell.column == *c));
-            let text = match (column, value) {
-                (Some(column), Some(cell)) => format!("{column} cannot be {}", shown(&cell.new)),
-                (Some(column), None) => format!("{column} is not given"),
+            let of_key = column.and_then(|c| shape.key.iter().position(|k| k == c));
+            let text = match (column, value, of_key.and_then(|at| change.key.get(at))) {
+                (Some(column), Some(cell), _) => format!("{column} cannot be {}", shown(&cell.new)),
+                (Some(column), None, Some(part)) => format!("{column} cannot be {part:?}"),
+                (Some(column), None, None) => format!("{column} is not given"),
                 _ => db.message().to_owned(),
             };
             let remedy = match listed.len() {
