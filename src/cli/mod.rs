@@ -11,6 +11,7 @@ mod domain;
 mod explain;
 mod export;
 mod hooks;
+mod import_odoo;
 mod migrate;
 mod provider;
 mod run;
@@ -119,6 +120,13 @@ enum Command {
     /// operator. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
     /// --dry-run found something to change.
     Apply(apply::Args),
+    /// Carry over what sicantik_notification_automation and sicantik_whatsapp have configured in this Odoo
+    ///
+    /// Triggers, rules, campaigns, templates, providers and the blacklist, with a report of what was changed on the way and what
+    /// could not be carried over, and why. A second run changes nothing; what was changed here since then stays. Rules arrive
+    /// inactive where they mean something else here, or where Odoo would send the same. Secrets are named, not copied, unless
+    /// --with-secrets is given, and never printed. Exit code 0 if all is well, 3 if something needs a person.
+    ImportOdoo(import_odoo::Args),
     /// Send a test message through the queue, and wait for its outcome
     ///
     /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
@@ -211,6 +219,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Check(args) => check::execute(&config, args).await,
         Command::Export(args) => export::execute(&config, args).await,
         Command::Apply(args) => Box::pin(apply::execute(&config, args)).await,
+        Command::ImportOdoo(args) => Box::pin(import_odoo::execute(&config, args)).await,
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,

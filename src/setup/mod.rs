@@ -13,6 +13,7 @@ pub mod complaint;
 pub mod diff;
 pub mod document;
 pub mod export;
+pub mod import;
 mod secrets;
 pub mod shape;
 pub mod store;
