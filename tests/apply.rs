@@ -44,6 +44,21 @@ async fn an_export_changes_nothing_and_is_a_whole_configuration() {
     let (code, file, _) = run(&desk, &["export"]).await;
     assert_eq!(code, 0);
     let before = version(&desk).await;
+    let (_, some, _) = run(&desk, &["export", "--only", "aliases,settings"]).await;
+    assert!(
+        some.contains("[settings]\ncapture_max_backlog_age = \"604800\"\n")
+            && some.contains(
+                "\n[[field_aliases]]\nmodel = \"sicantik.permit\"\nfield = \"state\"\ntarget = \"status\"\n"
+            )
+            && !some.contains("[[rules]]"),
+        "{some}"
+    );
+    let (code, _, error) = run(&desk, &["export", "--only", "rule"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("there is no section \"rule\"; there are: aliases, triggers, rules,"),
+        "{error}"
+    );
     let (code, text) = apply(&desk, &file, &["--dry-run", "--prune"]).await;
     assert_eq!(
         (code, text.as_str()),

@@ -1,7 +1,7 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `check --strict`, `import-odoo`), would change (`apply --dry-run`) or is unknown (`explain`).
 
 mod apply;
 mod arm;
@@ -68,7 +68,7 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     check --strict), or is unknown (explain)";
+     check --strict, import-odoo), would change (apply --dry-run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {

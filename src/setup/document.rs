@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::complaint::{Complaint, meant, place};
 use super::secrets;
-use super::shape::{CREDENTIALS, Kind, Layout, Shape, Shapes};
+use super::shape::{CREDENTIALS, Column, Kind, Layout, Shape, Shapes};
 use crate::host::phone::Phone;
 
 /// A place in the file, in bytes.
@@ -230,7 +230,8 @@ impl Reader<'_> {
                 entry.places.insert(name.to_owned(), value.span());
             }
         }
-        for column in shape.columns.iter().filter(|c| c.required && c.default.is_null()) {
+        let wanted = |c: &&Column| shape.is_key(&c.name) || (c.required && c.default.is_null());
+        for column in shape.columns.iter().filter(wanted) {
             if !table.iter().any(|(key, _)| key.get_ref() == column.name.as_str()) {
                 let text = format!("{} is missing", column.name);
                 self.complain(Complaint::at(entry.at.clone(), &about, text).remedy(format!(
@@ -391,10 +392,13 @@ impl Reader<'_> {
             (_, DeValue::String(text)) if text == NONE && kind != Kind::Text && !required => {
                 Some(Value::Null)
             }
-            (Kind::Text | Kind::Interval | Kind::Moment, DeValue::String(text)) => {
+            (Kind::Text | Kind::Interval | Kind::Moment | Kind::Local, DeValue::String(text)) => {
                 Some(Value::String(text.to_string()))
             }
             (Kind::Moment, DeValue::Datetime(moment)) if moment.offset.is_some() => {
+                Some(Value::String(moment.to_string()))
+            }
+            (Kind::Local, DeValue::Datetime(moment)) if moment.offset.is_none() && moment.date.is_some() => {
                 Some(Value::String(moment.to_string()))
             }
             (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::Bool(*flag)),

@@ -25,6 +25,13 @@ pub async fn text(tx: &Transaction<'_>, shapes: &[&Shape]) -> Result<String, tok
     for shape in shapes {
         let rows = store::load(tx, shape).await?;
         text.push_str(&format!("\n# {}\n", shape.about.replace('\n', " ")));
+        match store::nameless(tx, shape).await? {
+            0 => {}
+            n => text.push_str(&format!(
+                "# {n} without a {} cannot stand in a file: give them one\n",
+                shape.key.join(" or ")
+            )),
+        }
         match shape.section.layout {
             Layout::Rows if rows.is_empty() => {
                 text.push_str(&format!("# none: [[{}]]\n", shape.section.name))

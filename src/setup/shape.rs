@@ -59,6 +59,8 @@ pub struct Section {
     pub prune: Prune,
     /// Keys that `--prune` leaves alone: the daemon itself uses them.
     pub own: &'static [&'static str],
+    /// Which rows of the table `t` are configuration; the others are work, or history.
+    pub only: Option<&'static str>,
 }
 
 /// In the order in which they are written: what is referred to comes first. A section whose table does not exist is not there.
@@ -80,8 +82,9 @@ pub const SECTIONS: &[Section] = &[
             "target_model",
             "target_domain",
             "template_key",
-            "scheduled_date",
         ]),
+        // Scheduling and starting one are acts, not configuration.
+        only: Some("t.state = 'draft'"),
         ..rows("campaigns", "campaign", "campaign", &[&["code"], &["name"]])
     },
     Section {
@@ -133,14 +136,7 @@ pub const SECTIONS: &[Section] = &[
         )
     },
     Section {
-        belongs: Belongs::Only(&[
-            "code",
-            "name",
-            "active",
-            "interval_number",
-            "interval_type",
-            "priority",
-        ]),
+        belongs: Belongs::Only(&["active", "interval_number", "interval_type", "priority"]),
         prune: Prune::Never,
         ..rows("cron_jobs", "cron job", "cron_job", &[&["code"], &["name"]])
     },
@@ -162,6 +158,7 @@ const fn rows(
         kept: &[],
         prune: Prune::Delete,
         own: &[],
+        only: None,
     }
 }
 
@@ -185,6 +182,8 @@ pub enum Kind {
     Interval,
     /// A moment, with its offset.
     Moment,
+    /// A date and a time of the clock on the wall.
+    Local,
 }
 
 impl Kind {
@@ -198,6 +197,7 @@ impl Kind {
             Self::Json => "a table or list",
             Self::Interval => "a length of time in quotes, such as \"5 minutes\"",
             Self::Moment => "a moment with its offset, such as 2026-03-01T08:00:00+07:00",
+            Self::Local => "a date and time without an offset, such as 2026-03-01T08:00:00",
         }
     }
 
@@ -209,6 +209,7 @@ impl Kind {
             "jsonb" | "json" => Self::Json,
             "interval" => Self::Interval,
             "timestamp with time zone" => Self::Moment,
+            "timestamp without time zone" => Self::Local,
             _ => Self::Text,
         }
     }
@@ -312,7 +313,7 @@ impl Shapes {
                 .filter(|r| r.get::<_, &str>("table_name") == section.table)
                 .collect();
             let known = |column: &&str| mine.iter().any(|r| r.get::<_, &str>("name") == *column);
-            let Some(key) = section.keys.iter().find(|key| key.iter().all(|c| known(c))) else {
+            let Some(key) = section.keys.iter().find(|key| key.iter().all(known)) else {
                 continue;
             };
             let (mut columns, mut expressions) = (Vec::new(), Vec::new());

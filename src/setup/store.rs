@@ -26,7 +26,26 @@ pub struct Stored {
     pub credentials: Credentials,
 }
 
-/// All rows of a section, by key.
+/// How many rows cannot be told apart by a key, and so cannot stand in a file.
+///
+/// # Errors
+/// The server's.
+pub async fn nameless(tx: &Transaction<'_>, shape: &Shape) -> Result<i64, tokio_postgres::Error> {
+    let missing: Vec<String> = shape
+        .key
+        .iter()
+        .map(|c| format!("t.{} is null", quote(c)))
+        .collect();
+    let query = format!(
+        "select count(*) from {} t where ({}) and {}",
+        shape.table(),
+        missing.join(" or "),
+        shape.section.only.unwrap_or("true")
+    );
+    Ok(tx.query_one(&query, &[]).await?.get(0))
+}
+
+/// All rows of a section that have a key, by key.
 ///
 /// # Errors
 /// The server's.
@@ -38,9 +57,15 @@ pub async fn load(tx: &Transaction<'_>, shape: &Shape) -> Result<Vec<Stored>, to
         .map(|c| format!("t.{}", quote(&c.name)))
         .collect();
     let query = format!(
-        "select to_jsonb(c.*) from {} t cross join lateral (select {}) c order by {}",
+        "select to_jsonb(c.*) from {} t cross join lateral (select {}) c where {} and {} order by {}",
         shape.table(),
         columns.join(", "),
+        order
+            .iter()
+            .map(|c| format!("{c} is not null"))
+            .collect::<Vec<_>>()
+            .join(" and "),
+        shape.section.only.unwrap_or("true"),
         order.join(", ")
     );
     let mut secrets = match shape.section.table {
@@ -83,7 +108,7 @@ pub async fn normal(
     shape: &Shape,
     rows: Vec<Row>,
 ) -> Result<Result<Vec<Row>, tokio_postgres::Error>, tokio_postgres::Error> {
-    let plain = |kind| matches!(kind, Kind::Interval | Kind::Moment);
+    let plain = |kind| matches!(kind, Kind::Interval | Kind::Moment | Kind::Local);
     if rows.is_empty() || !shape.columns.iter().any(|c| plain(c.kind)) {
         return Ok(Ok(rows));
     }
@@ -138,7 +163,10 @@ pub async fn update(
     row: &Row,
 ) -> Result<Result<(), tokio_postgres::Error>, tokio_postgres::Error> {
     let table = shape.table();
-    let set: Vec<String> = row.keys().map(|c| format!("{0} = n.{0}", quote(c))).collect();
+    let mut set: Vec<String> = row.keys().map(|c| format!("{0} = n.{0}", quote(c))).collect();
+    if shape.section.table == "blacklist" {
+        set.push("changed_at = sicantik_notify.clock()".into());
+    }
     let query = format!(
         "update {table} t set {} from jsonb_populate_record(null::{table}, $1) n where {}",
         set.join(", "),

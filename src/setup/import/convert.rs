@@ -233,6 +233,9 @@ impl Context<'_> {
         candidate.number(of, "batch_interval", 0, 5);
         // Booleans that nobody set are false, as Odoo reads them.
         candidate.set("rate_limit_enabled", flag(of, "rate_limit_enabled"));
+        if !flag(of, "rate_limit_enabled") {
+            candidate.note("it has no rate limit, as in Odoo");
+        }
         candidate.number(of, "rate_limit_count", 1, 100);
         candidate.word(of, "rate_limit_period", &["minute", "hour", "day"], "hour");
         candidate.number(of, "max_retries", 0, 3);
@@ -270,7 +273,10 @@ impl Context<'_> {
                 "make the campaign here",
             );
         }
-        let code = slug(&name);
+        let code = match slug(&name) {
+            slug if slug.bytes().any(|b| b.is_ascii_alphabetic()) => slug,
+            slug => format!("campaign_{}{slug}", host::id(of)),
+        };
         let mut candidate = Candidate::new(CAMPAIGN, of, "campaigns", "campaign", code);
         candidate.set("name", name);
         candidate.text(of, "description");
@@ -281,11 +287,12 @@ impl Context<'_> {
             candidate.set("target_domain", "[]");
         }
         candidate.text(of, "template_key");
-        // Odoo keeps UTC without saying so.
-        candidate.set(
-            "scheduled_date",
-            text(of, "scheduled_date").map(|at| format!("{at}Z")),
-        );
+        if let Some(at) = text(of, "scheduled_date") {
+            // Odoo keeps UTC without saying so.
+            candidate.note(format!(
+                "it was to begin at {at} UTC: schedule it here once it has been looked at"
+            ));
+        }
         if state != "draft" {
             candidate.note(format!(
                 "it was {state}; it is a draft here, because some of its messages may have been sent already"
@@ -376,7 +383,7 @@ impl Context<'_> {
                         }
                     }
                     None => candidate
-                        .note("it names no account at Meta: phone_number_id is missing in its settings"),
+                        .doubt("it names no account at Meta: phone_number_id is missing in its settings"),
                 }
                 vec![("token", (ACCOUNT, account.unwrap_or_default(), "token"))]
             }

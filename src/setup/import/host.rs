@@ -272,10 +272,11 @@ async fn groups(tx: &Transaction<'_>, external: bool) -> Result<HashMap<i64, Str
 fn every_language(name: &Value) -> Vec<String> {
     match name {
         Value::String(text) => vec![text.clone()],
+        // English first: Odoo always writes it, whatever the language of who writes.
         Value::Object(map) => {
-            let mut names: Vec<String> = translated(name).into_iter().collect();
-            names.extend(map.values().filter_map(Value::as_str).map(str::to_owned));
-            names
+            let first = map.get("en_US").into_iter();
+            let names = first.chain(map.values()).filter_map(Value::as_str);
+            names.map(str::to_owned).collect()
         }
         _ => Vec::new(),
     }

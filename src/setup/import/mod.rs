@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
 
 use self::candidate::{Candidate, Secret, slug};
 use self::convert::Context;
@@ -35,7 +36,7 @@ use crate::host::phone::Phone;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The server's answer.
-    #[error("{}", crate::db::describe(.0))]
+    #[error("{}{}", crate::db::describe(.0), remedy(.0))]
     Server(#[from] tokio_postgres::Error),
     /// Tables that may not be read.
     #[error(
@@ -55,6 +56,16 @@ pub enum ImportError {
         "this host has none of the tables of sicantik_notification_automation and sicantik_whatsapp: there is nothing to carry over"
     )]
     Absent,
+}
+
+fn remedy(error: &tokio_postgres::Error) -> &'static str {
+    match error.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            ": import-odoo writes configuration and reads Odoo's tables; connect as the DBA who installed the daemon, with \
+             --database-url or `database.owner_url`"
+        }
+        _ => "",
+    }
 }
 
 /// Carries over into the transaction what can be. The caller commits, or rolls back after a dry run. `survey` looks at all that
@@ -514,7 +525,13 @@ impl Import {
         host: &Host,
         items: Vec<Item>,
     ) -> Result<(), tokio_postgres::Error> {
-        for touched in std::mem::take(&mut self.touched) {
+        let all = std::mem::take(&mut self.touched);
+        let ours: Vec<String> = all
+            .iter()
+            .filter(|t| t.section == "rules")
+            .map(|t| t.code.clone())
+            .collect();
+        for touched in all {
             let Some(shape) = self.shapes.get(touched.section).cloned() else {
                 continue;
             };
@@ -539,7 +556,7 @@ impl Import {
                         "the module's own scheduled actions are active in Odoo: both would send (see the notes at the end)".into(),
                     );
                 }
-                reasons.extend(doubled(tx, &touched.code).await?);
+                reasons.extend(doubled(tx, &touched.code, &ours).await?);
             }
             let Some(entry) = self.report.entries.get_mut(touched.entry) else {
                 continue;
@@ -569,9 +586,7 @@ impl Import {
                 .await?
                 .and_then(|row| row.get(0));
             if was == Some(true) {
-                if let Err(error) = store::update(tx, &shape, &key, &off).await? {
-                    return Err(error);
-                }
+                store::update(tx, &shape, &key, &off).await??;
                 entry.switched_off = true;
                 entry.remedy = Some(format!(
                     "when that is settled: update {} set active = true where {} = '{}'",
@@ -666,14 +681,19 @@ fn said(finding: &Finding) -> String {
 }
 
 /// Another active rule that says the same to the same people.
-async fn doubled(tx: &Transaction<'_>, code: &str) -> Result<Option<String>, tokio_postgres::Error> {
+async fn doubled(
+    tx: &Transaction<'_>,
+    code: &str,
+    ours: &[String],
+) -> Result<Option<String>, tokio_postgres::Error> {
     let query = "select string_agg(o.code, ', ' order by o.code) from sicantik_notify.rule r \
                  join sicantik_notify.rule o on o.trigger = r.trigger and o.template_key = r.template_key and o.code <> r.code \
-                     and o.active and o.recipient_type = r.recipient_type \
-                     and o.staff_group is not distinct from r.staff_group and o.official_group is not distinct from r.official_group \
+                     and o.active and o.recipient_type = r.recipient_type and o.code <> all ($2) \
+                     and array(select distinct g.group_id from sicantik_notify.host_group_members(coalesce(o.staff_group, o.official_group)) g order by 1) \
+                       = array(select distinct g.group_id from sicantik_notify.host_group_members(coalesce(r.staff_group, r.official_group)) g order by 1) \
                      and not exists (select from sicantik_notify.import_mark m where m.section = 'rules' and m.code = o.code) \
                  where r.code = $1 and r.active";
-    let others: Option<String> = tx.query_one(query, &[&code]).await?.get(0);
+    let others: Option<String> = tx.query_one(query, &[&code, &ours]).await?.get(0);
     Ok(others.map(|others| {
         format!("the active rule {others} says the same to the same people: they would get it twice")
     }))

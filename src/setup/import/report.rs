@@ -53,11 +53,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn named(&self) -> String {
-        let off = if self.switched_off { " (inactive)" } else { "" };
-        format!("{}{off} ← {}", self.code, self.source)
-    }
-
     /// Several with the same note share it.
     fn says_the_same(&self, other: &Self) -> bool {
         let alone = self.notes.is_empty() || self.remedy.is_some() || other.remedy.is_some();
@@ -66,6 +61,17 @@ impl Entry {
             false => self.kind == other.kind && self.notes == other.notes,
         }
     }
+}
+
+/// Codes, and the rows of the host that they come from.
+fn named(entries: &[&Entry]) -> String {
+    let code = |e: &&Entry| format!("{}{}", e.code, if e.switched_off { " (inactive)" } else { "" });
+    let codes: Vec<String> = entries.iter().map(code).collect();
+    let table = |e: &Entry| e.source.split(' ').next().unwrap_or_default().to_owned();
+    let id = |e: &&Entry| e.source.split(' ').nth(1).unwrap_or_default().to_owned();
+    let ids: Vec<String> = entries.iter().map(id).collect();
+    let table = entries.first().map(|e| table(e)).unwrap_or_default();
+    format!("{} ← {table} {}", codes.join(", "), ids.join(", "))
 }
 
 /// All of it.
@@ -116,13 +122,13 @@ impl Report {
             text.push_str(&format!("{heading}:\n"));
             let mut said: Vec<&Entry> = Vec::new();
             for entry in &entries {
-                let alike = |other: &&&Entry| other.says_the_same(entry);
+                let alike = |other: &&Entry| other.says_the_same(entry);
                 if said.iter().any(|first| first.says_the_same(entry)) {
                     continue;
                 }
                 said.push(entry);
-                let names: Vec<String> = entries.iter().filter(alike).map(|e| e.named()).collect();
-                text.push_str(&format!("  {} {}\n", entry.kind, names.join(", ")));
+                let together: Vec<&Entry> = entries.iter().copied().filter(alike).collect();
+                text.push_str(&format!("  {} {}\n", entry.kind, named(&together)));
                 for note in &entry.notes {
                     text.push_str(&format!("      {}\n", note.replace('\n', "\n      ")));
                 }
