@@ -19,3 +19,7 @@ comment on column sicantik_notify.import_mark.code is 'Code, key or name of what
 comment on column sicantik_notify.import_mark.source_sum is 'Checksum of the host''s row, without counters and times';
 comment on column sicantik_notify.import_mark.row_sum is 'Checksum of our row as it was written; another one means that somebody changed it here';
 comment on column sicantik_notify.import_mark.imported_at is 'When';
+
+insert into sicantik_notify.setting (key, value, description) values
+    ('template_source', 'own', 'own: templates are edited here; host: they follow Odoo''s sicantik_whatsapp_template_master within seconds'),
+    ('provider_source', 'own', 'own: providers are edited here; host: they follow Odoo''s sicantik_whatsapp_provider within seconds, tokens included');

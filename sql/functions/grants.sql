@@ -92,3 +92,4 @@ grant execute on function sicantik_notify.queue_process_now(bigint), sicantik_no
     sicantik_notify.queue_cancel(bigint), sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz),
     sicantik_notify.rule_release(text, bigint), sicantik_notify.rule_discard(text) to sicantik_notify_operator;
 grant execute on function sicantik_notify.provider_resume(text) to sicantik_notify_operator;
+grant execute on function sicantik_notify.follow_host() to sicantik_notifyd;

@@ -73,6 +73,7 @@ where
     if outcome.changes.is_empty() {
         return Ok(outcome);
     }
+    outcome.doubts = followed(tx, &outcome.changes).await?;
     let before = survey(tx).await?;
     outcome.errors = diff::write(tx, &outcome.shapes, &document, &outcome.changes).await?;
     if outcome.errors.is_empty() {
@@ -80,6 +81,21 @@ where
         judge(&mut outcome, &document, &before, &after);
     }
     Ok(outcome)
+}
+
+/// What follows Odoo's rows is made what they are again within seconds.
+async fn followed(tx: &Transaction<'_>, changes: &[Change]) -> Result<Vec<Complaint>, tokio_postgres::Error> {
+    let query = "select key from sicantik_notify.setting where key in ('template_source', 'provider_source') and value = 'host'";
+    let mut doubts = Vec::new();
+    for row in tx.query(query, &[]).await? {
+        let key: &str = row.get(0);
+        let kind = key.trim_end_matches("_source");
+        if changes.iter().any(|change| change.kind == kind) {
+            let text = "is host: rows that Odoo has too will follow Odoo's again, whatever this file says";
+            doubts.push(Complaint::elsewhere(format!("setting {key}"), text).remedy("change them in Odoo"));
+        }
+    }
+    Ok(doubts)
 }
 
 /// What the file makes wrong: errors of what it changes, and errors elsewhere that were not there before.

@@ -179,6 +179,30 @@ impl Host {
         Ok(host)
     }
 
+    /// What the daemon follows by itself is not carried over; says so.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn leave_followed(&mut self, tx: &Transaction<'_>) -> Result<Vec<String>, ImportError> {
+        let query = "select key from sicantik_notify.setting \
+                     where key in ('template_source', 'provider_source') and value = 'host' order by key desc";
+        let mut remarks = Vec::new();
+        for row in tx.query(query, &[]).await? {
+            let key: &str = row.get(0);
+            let table = if key == "template_source" {
+                TEMPLATE
+            } else {
+                PROVIDER
+            };
+            if self.tables.remove(table).is_some() {
+                remarks.push(format!(
+                    "the setting {key} is host: the daemon follows {table} by itself, and nothing of it is carried over"
+                ));
+            }
+        }
+        Ok(remarks)
+    }
+
     async fn table(&mut self, tx: &Transaction<'_>, table: &'static str) -> Result<Vec<Row>, ImportError> {
         let secrets: Vec<&'static str> = SECRETS.iter().filter(|s| s.0 == table).map(|s| s.1).collect();
         let left_out: Vec<&str> = secrets.iter().chain(HIDDEN).copied().collect();

@@ -83,10 +83,11 @@ where
     .await?;
     tx.batch_execute("select pg_advisory_xact_lock(hashtextextended('sicantik_notify.apply', 0))")
         .await?;
-    let host = Host::read(tx).await?;
+    let mut host = Host::read(tx).await?;
     if !host.is_there() {
         return Err(ImportError::Absent);
     }
+    let followed = host.leave_followed(tx).await?;
     let catalog = Catalog::load(tx).await?;
     let mut import = Import {
         shapes: Shapes::load(tx).await?,
@@ -109,6 +110,7 @@ where
     import.switch_off(tx, &host, survey(tx).await?).await?;
     import.mark(tx).await?;
     import.remark(&host);
+    import.report.remarks.extend(followed);
     Ok(import.report)
 }
 
