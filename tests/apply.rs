@@ -620,6 +620,36 @@ credentials = { token = "fonnte-cadangan" }
     assert!(text.contains("permission denied"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_files_at_once_are_taken_one_after_the_other() {
+    let desk = desk().await;
+    let before = version(&desk).await;
+    let file = |n: i64| format!("[settings]\nevent_history_days = {n}\nlog_retention_days = {n}\n");
+    let files: Vec<String> = (100..106).map(file).collect();
+    let all = futures_util::future::join_all(files.iter().map(|f| apply(&desk, f, &[]))).await;
+    for (code, text) in &all {
+        assert_eq!(*code, 0, "{text}");
+        assert!(
+            text.ends_with("Applied: 0 created, 2 changed, 0 deleted.\n"),
+            "{text}"
+        );
+    }
+    assert_eq!(version(&desk).await, before + 6);
+    // Never half of one and half of another.
+    let equal = "select count(distinct value) from sicantik_notify.setting where key in ('event_history_days', 'log_retention_days')";
+    assert_eq!(desk.number(equal).await, 1);
+    // Somebody holds it for long: words, not a code.
+    desk.sql("begin; select pg_advisory_xact_lock(hashtextextended('sicantik_notify.apply', 0))")
+        .await;
+    let (code, text) = apply(&desk, &file(7), &[]).await;
+    assert_eq!(code, 1);
+    assert!(
+        text.contains("somebody else changes the configuration at this moment"),
+        "{text}"
+    );
+    desk.sql("rollback").await;
+}
+
 /// Whatever stands in the tables, its export says: applied to the same tables it changes nothing, and applied to emptied ones it
 /// brings all of it back.
 #[tokio::test(flavor = "multi_thread")]

@@ -200,5 +200,5 @@ async fn what_cannot_be_followed_is_a_problem_and_nothing_is_lost() {
         .await;
     desk.sql("update sicantik_notify.setting set value = 'hots' where key = 'template_source'")
         .await;
-    desk.until("select exists (select from sicantik_notify.problem where summary like '%hots%neither own nor host%')").await;
+    desk.until("select exists (select from sicantik_notify.v_problem where summary like '%\"hots\" is not own or host; own is used%')").await;
 }

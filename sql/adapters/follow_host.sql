@@ -201,7 +201,7 @@ as $follow_host$
 declare
     source record;
 begin
-    if not exists (select from sicantik_notify.setting s where s.key in ('template_source', 'provider_source') and s.value <> 'own') then
+    if not exists (select from sicantik_notify.setting s where s.key in ('template_source', 'provider_source') and s.value = 'host') then
         return;
     end if;
     if not pg_try_advisory_xact_lock(hashtextextended('sicantik_notify.apply', 0)) then
@@ -209,17 +209,12 @@ begin
         return;
     end if;
     for source in
-        select s.key, s.value,
+        select s.key,
                case s.key when 'template_source' then 'sicantik_whatsapp_template_master' else 'sicantik_whatsapp_provider' end as host_table
         from sicantik_notify.setting s
-        where s.key in ('template_source', 'provider_source') and s.value <> 'own'
+        where s.key in ('template_source', 'provider_source') and s.value = 'host'
         order by s.key desc
     loop
-        if source.value <> 'host' then
-            return query select 'setting ' || source.key, '"' || source.value || '" is neither own nor host; own is used',
-                                'update sicantik_notify.setting set value = ''own'' where key = ''' || source.key || '''';
-            continue;
-        end if;
         begin
             if source.key = 'template_source' then
                 return query select f.about, f.summary, f.remedy from sicantik_notify.follow_templates() f;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel};
 
 use super::{Done, Outcome, check, owner_endpoint};
@@ -96,11 +97,51 @@ async fn attempt_if(
     client: &mut Client,
     text: &str,
     prune: bool,
-    commit: impl FnOnce(&Applied) -> bool,
+    commit: impl Fn(&Applied) -> bool,
 ) -> Result<Applied, Failed> {
     client
         .batch_execute("set statement_timeout = '60s'; set lock_timeout = '10s'")
         .await?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        // Before the transaction, whose snapshot would otherwise be older than the lock.
+        client.execute(LOCK, &[]).await.map_err(occupied)?;
+        let done = once(client, text, prune, &commit).await;
+        client.execute(UNLOCK, &[]).await?;
+        match done {
+            // Somebody else changed the configuration at the same moment: look again at what stands now.
+            Err(error) if tries < TRIES && error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => {}
+            done => return done.map_err(occupied),
+        }
+    }
+}
+
+/// One file or import at a time.
+pub(super) const LOCK: &str = "select pg_advisory_lock(hashtextextended('sicantik_notify.apply', 0))";
+const UNLOCK: &str = "select pg_advisory_unlock(hashtextextended('sicantik_notify.apply', 0))";
+
+/// How often it is tried where others change the configuration too.
+const TRIES: u32 = 4;
+
+/// A lock that another `apply` or import holds, in words.
+pub(super) fn occupied(error: tokio_postgres::Error) -> Failed {
+    match error.code() {
+        Some(code)
+            if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_SERIALIZATION_FAILURE =>
+        {
+            "somebody else changes the configuration at this moment; nothing was changed: try again".into()
+        }
+        _ => error.into(),
+    }
+}
+
+async fn once(
+    client: &mut Client,
+    text: &str,
+    prune: bool,
+    commit: impl Fn(&Applied) -> bool,
+) -> Result<Applied, tokio_postgres::Error> {
     let tx = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)

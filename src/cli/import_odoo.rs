@@ -1,10 +1,11 @@
 //! `import-odoo`: what the replaced module had configured.
 
 use tokio_postgres::IsolationLevel;
+use tokio_postgres::error::SqlState;
 
-use super::{Done, Outcome, check, owner_endpoint};
+use super::{Done, Outcome, apply, check, owner_endpoint};
 use crate::config::Config;
-use crate::setup::import;
+use crate::setup::import::{self, ImportError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,12 +26,19 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     client
         .batch_execute("set statement_timeout = '60s'; set lock_timeout = '10s'")
         .await?;
+    // Before the transaction, whose snapshot would otherwise be older than the lock; it ends with the connection.
+    client.execute(apply::LOCK, &[]).await.map_err(apply::occupied)?;
     let tx = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
         .start()
         .await?;
-    let report = import::import(&tx, args.with_secrets, check::items).await?;
+    let report = match import::import(&tx, args.with_secrets, check::items).await {
+        Err(ImportError::Server(error)) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            return Err(apply::occupied(error));
+        }
+        done => done?,
+    };
     match args.dry_run {
         true => tx.rollback().await?,
         false => tx.commit().await?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
 
 use super::shape::{Kind, Shape};
 use crate::host::record::quote;
@@ -248,7 +249,22 @@ async fn attempt<T>(
         Err(_) => "rollback to savepoint setup; release savepoint setup",
     })
     .await?;
-    Ok(result)
+    match result {
+        // Not what was written is wrong, but the moment.
+        Err(error) if is_passing(&error) => Err(error),
+        result => Ok(result),
+    }
+}
+
+/// Conflicts with others: another try may do.
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    let passing = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+    ];
+    error.code().is_none_or(|code| passing.contains(code))
 }
 
 /// Whether a value is what stands where nobody said anything.

@@ -20,6 +20,13 @@ pub struct Mark {
     pub row_sum: String,
 }
 
+impl Mark {
+    /// Made by the daemon while it followed the host, not by an import.
+    pub fn was_followed(&self) -> bool {
+        self.source_sum == "followed"
+    }
+}
+
 /// All of them, by table and row of the host.
 #[derive(Debug, Default)]
 pub struct Marks(HashMap<(String, i64), Mark>);

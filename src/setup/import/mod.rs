@@ -398,6 +398,10 @@ impl Import {
                     .then(|| "it was removed here, and is not brought back".to_owned());
                 Way::Leave(Fate::Before, gone, None)
             }
+            (Some(mark), Some(stands)) if mark.was_followed() => match same(stands) {
+                true => Way::Leave(Fate::Before, None, None),
+                false => Way::Update("it followed Odoo's until now".into()),
+            },
             (Some(_), None) => Way::Leave(
                 Fate::Kept,
                 Some("it was removed here, and is not brought back although it was changed in Odoo".into()),
