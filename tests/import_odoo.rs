@@ -513,3 +513,43 @@ async fn campaigns_become_drafts() {
         "{file}"
     );
 }
+
+/// From the module's tables to a message: what was carried over works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_was_carried_over_sends() {
+    let desk = desk::desk().await;
+    desk.as_odoo("update ir_cron set active = false where id in (1, 2, 3)")
+        .await;
+    desk.sql(
+        "update sicantik_notify.rule set active = false where code = 'notify_permit_approved';
+         update sicantik_notify.template set meta_status = 'not_configured'",
+    )
+    .await;
+    let _daemon = desk.quick().await;
+    let report = desk.report(&[]).await;
+    assert_eq!(
+        entry(&report, "sicantik_notification_rule 1")["switched_off"],
+        false,
+        "{report:#}"
+    );
+    let mut odoo = desk.odoo().await;
+    let citizens = desk::citizens(&mut odoo, 1).await;
+    // The daemon has read what was carried over, and its hooks carry what the new rule reads.
+    desk.until(
+        "select p.published_at > v.changed_at or 'status' = any (c.watched)
+         from sicantik_notify.config_version v, sicantik_notify.capture_plan c,
+              lateral (select max(published_at) as published_at from sicantik_notify.capture_publication) p
+         where c.model = 'sicantik.permit'",
+    )
+    .await;
+    desk::approve(&mut odoo, &[citizens[0].0]).await;
+    let accepted = desk.accepted(1).await;
+    assert_eq!(accepted[0].to, citizens[0].1);
+    assert!(
+        accepted[0].text.contains("telah selesai diproses"),
+        "{}",
+        accepted[0].text
+    );
+    desk.until("select rule = 'beritahu_pemohon_izin_selesai' from sicantik_notify.v_log limit 1")
+        .await;
+}
