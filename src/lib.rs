@@ -15,6 +15,7 @@
 //! | [`fire`]     | a person or a programme asks a trigger to look at records; simulation and backfill |
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
+//! | [`setup`]    | configuration as data: export, apply, import from the module that is replaced |
 //! | [`lang`]     | what users write: Odoo domains |
 //! | [`host`]     | the Odoo database we are attached to: catalogue, records, numbers, the permit to send |
 //! | [`db`]       | connections, TLS, LISTEN, statements, migrations |
@@ -39,4 +40,5 @@ pub mod lang;
 pub mod observe;
 pub mod queue;
 pub mod schedule;
+pub mod setup;
 pub mod testkit;

@@ -1,4 +1,5 @@
--- Every change of configuration moves config_version in its own transaction and wakes the daemon at its commit.
+-- Every change of configuration moves config_version in its own transaction, once for all its statements, and wakes the daemon at
+-- its commit. A savepoint that is rolled back takes the note of it along with the move.
 create or replace function sicantik_notify.configuration_changed()
 returns trigger
 language plpgsql
@@ -6,8 +7,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $configuration_changed$
 begin
-    update sicantik_notify.config_version set version = version + 1, changed_at = clock_timestamp();
-    perform pg_notify('sicantik_notify_config', '');
+    if current_setting('sicantik_notify.moved_in', true) is distinct from pg_current_xact_id()::text then
+        update sicantik_notify.config_version set version = version + 1, changed_at = clock_timestamp();
+        perform set_config('sicantik_notify.moved_in', pg_current_xact_id()::text, true);
+        perform pg_notify('sicantik_notify_config', '');
+    end if;
     return null;
 end
 $configuration_changed$;

@@ -60,6 +60,9 @@ grant select on sicantik_notify.campaign to sicantik_notify_operator;
 grant update (code, name, description, rule, target_model, target_domain, template_key) on sicantik_notify.campaign to sicantik_notify_operator;
 grant insert, update, delete on sicantik_notify.provider_secret to sicantik_notify_operator;
 grant select (provider_id, name, credential) on sicantik_notify.provider_secret to sicantik_notify_operator;
+-- `export` and `apply`: numbers in any row, and what the survey of a whole configuration looks at.
+grant select, insert, update on sicantik_notify.blacklist to sicantik_notify_operator;
+grant select on sicantik_notify.config_version to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
@@ -93,6 +96,7 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings() to sicantik_notify_viewer;
 grant execute on function sicantik_notify.host_senders(), sicantik_notify.server_findings() to sicantik_notifyd;
+grant execute on function sicantik_notify.host_group_members(text), sicantik_notify.host_reference(text[]) to sicantik_notify_operator;
 
 -- Queue and delivery: what the daemon's statements call, and what operators call.
 grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
@@ -133,3 +137,4 @@ grant execute on function sicantik_notify.firing_target(text, text) to sicantik_
 grant execute on function sicantik_notify.api_token_create(text, text[], timestamptz, boolean), sicantik_notify.api_token_revoke(text)
     to sicantik_notify_operator;
 grant execute on function sicantik_notify.capture_acknowledge(text) to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.follow_host() to sicantik_notifyd;

@@ -46,19 +46,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         .read_only(true)
         .start()
         .await?;
-    let survey = Survey::load(&tx).await?;
-    let mut items = survey.items(&tx).await?;
-    if let Some(offer) = offer_issued(&tx, &survey).await? {
-        let same = |i: &&mut Item| i.kind == offer.kind && i.code == offer.code;
-        match items.iter_mut().find(same) {
-            Some(item) => item.findings.extend(offer.findings),
-            None => items.push(offer),
-        }
-    }
-    items.extend(templates(&tx, &survey).await?);
-    items.extend(providers(&tx).await?);
-    items.extend(settings(&survey));
-    items.extend(host(&tx).await?);
+    let (survey, mut items) = gather(&tx).await?;
     let surroundings = surroundings(&tx, &survey).await?;
     tx.commit().await?;
     if let (Some(kind), Some(code)) = (&args.kind, &args.code) {
@@ -95,6 +83,28 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         0 => Ok(Done::Well),
         n => Err(format!("{} must be corrected; each names its remedy", many(n, "error")).into()),
     }
+}
+
+/// Everything that is to be said about the configuration as this transaction sees it.
+pub(super) async fn items(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
+    Ok(gather(tx).await?.1)
+}
+
+async fn gather(tx: &Transaction<'_>) -> Result<(Survey, Vec<Item>), tokio_postgres::Error> {
+    let survey = Survey::load(tx).await?;
+    let mut items = survey.items(tx).await?;
+    if let Some(offer) = offer_issued(tx, &survey).await? {
+        let same = |i: &&mut Item| i.kind == offer.kind && i.code == offer.code;
+        match items.iter_mut().find(same) {
+            Some(item) => item.findings.extend(offer.findings),
+            None => items.push(offer),
+        }
+    }
+    items.extend(templates(tx, &survey).await?);
+    items.extend(providers(tx).await?);
+    items.extend(settings(&survey));
+    items.extend(host(tx).await?);
+    Ok((survey, items))
 }
 
 struct Totals {
@@ -331,6 +341,11 @@ fn default_names(survey: &Survey) -> BTreeSet<String> {
 /// Providers: settings and secrets that are missing; and whether there is one at all.
 async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
     let mut items = Vec::new();
+    // Operators write secrets and do not read them.
+    let readable = "select has_column_privilege('sicantik_notify.provider_secret', 'value', 'select')";
+    if !tx.query_one(readable, &[]).await?.get::<_, bool>(0) {
+        return Ok(items);
+    }
     let mut usable = false;
     for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
         let (name, active): (String, bool) = (row.get("name"), row.get("active"));

@@ -1,9 +1,10 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`), goes on (`cron run`) or
-//! is unknown (`explain`).
+//! `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`, `import-odoo`), would
+//! change (`apply --dry-run`), goes on (`cron run`) or is unknown (`explain`).
 
+mod apply;
 mod arm;
 mod backfill;
 mod blacklist;
@@ -14,8 +15,10 @@ mod demo;
 mod doctor;
 mod domain;
 mod explain;
+mod export;
 mod fire;
 mod hooks;
+mod import_odoo;
 mod manual;
 mod migrate;
 mod moment;
@@ -80,8 +83,8 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     doctor, campaign, check --strict, fire --wait, backfill), goes on (cron run), or is unknown
-     (explain)";
+     doctor, campaign, check --strict, fire --wait, backfill, import-odoo), would change
+     (apply --dry-run), goes on (cron run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -127,6 +130,25 @@ enum Command {
     /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
     /// --strict. Named by kind and code, an inactive one counts like an active one.
     Check(check::Args),
+    /// Print the configuration as a file that `apply` reads
+    ///
+    /// Triggers, rules, templates, providers (without secrets), blacklist, settings and aliases as TOML, in a stable order,
+    /// without what is at its default. Reads only.
+    Export(export::Args),
+    /// Make the configuration what a file says
+    ///
+    /// The file is checked as a whole against the host, as `check` does, shown as a difference, and taken in one transaction
+    /// or not at all. Rows that the file does not have stay, unless --prune is given. Connects as the owner or as an
+    /// operator. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
+    /// --dry-run found something to change.
+    Apply(apply::Args),
+    /// Carry over what sicantik_notification_automation and sicantik_whatsapp have configured in this Odoo
+    ///
+    /// Triggers, rules, campaigns, templates, providers and the blacklist, with a report of what was changed on the way and what
+    /// could not be carried over, and why. A second run changes nothing; what was changed here since then stays. Rules arrive
+    /// inactive where they mean something else here, or where Odoo would send the same. Secrets are named, not copied, unless
+    /// --with-secrets is given, and never printed. Exit code 0 if all is well, 3 if something needs a person.
+    ImportOdoo(import_odoo::Args),
     /// Send a test message through the queue, and wait for its outcome
     ///
     /// It goes the way of every message: limits, blacklist and log hold. Exit code 0 sent, 1 failed, 3 it still waits.
@@ -257,6 +279,9 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Doctor(args) => Box::pin(doctor::execute(&config, args)).await,
         Command::Explain(args) => explain::execute(&config, args).await,
         Command::Check(args) => check::execute(&config, args).await,
+        Command::Export(args) => export::execute(&config, args).await,
+        Command::Apply(args) => Box::pin(apply::execute(&config, args)).await,
+        Command::ImportOdoo(args) => Box::pin(import_odoo::execute(&config, args)).await,
         Command::Send(args) => Box::pin(send::execute(&config, args)).await,
         Command::Queue(args) => queue::execute(&config, args).await,
         Command::Blacklist(args) => blacklist::execute(&config, args).await,

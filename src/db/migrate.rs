@@ -60,6 +60,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "adapters/host_inbound.sql",
     "adapters/host_senders.sql",
     "adapters/host_blacklist.sql",
+    "adapters/follow_host.sql",
     "functions/blacklist.sql",
     "functions/message_operations.sql",
     "functions/schedule_refusal.sql",

@@ -105,6 +105,7 @@ statements! {
     SEND_TEST = "send_test",
     SETTLE_DONE = "settle_done",
     SETTLE_LATER = "settle_later",
+    SETUP_COLUMNS = "setup_columns",
     SKIP_LISTED = "skip_listed",
     STATUS = "status",
     TEMPLATE_MARK = "template_mark",

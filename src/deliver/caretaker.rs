@@ -1,6 +1,7 @@
-//! What is done for the providers beside sending: accounts whose pause has ended are checked, by one instance at a time, in the
-//! background: a provider that hangs holds no message up. Not a job of the schedule: messages wait for it, so it is done the
-//! second it is due, and by whoever delivers. The schedule asks Meta for its templates ([`sync_due`]).
+//! What is done for the providers beside sending: accounts whose pause has ended are checked, and where settings say so,
+//! templates and providers follow Odoo's; by one instance at a time. Checks are made in the background: a provider that hangs holds
+//! no message up. Not jobs of the schedule: messages wait for them, so they are done the second they are due, and by whoever
+//! delivers. The schedule asks Meta for its templates ([`sync_due`]).
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use crate::db::statements as sql;
 use crate::host::permit::Arming;
 use crate::queue::claim::retry_some;
 
+/// How often templates and providers follow Odoo's, where settings say so.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the templates are read.
 const SYNC_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// How long a check may take before another instance takes it over.
@@ -33,6 +36,7 @@ pub(super) struct Caretaker {
     health: Health,
     tasks: JoinSet<()>,
     let_loose: Option<Instant>,
+    followed: Option<Instant>,
 }
 
 impl Caretaker {
@@ -43,6 +47,7 @@ impl Caretaker {
             health,
             tasks: JoinSet::new(),
             let_loose: None,
+            followed: None,
         }
     }
 
@@ -54,6 +59,10 @@ impl Caretaker {
         directory: &Directory,
     ) -> Result<(), tokio_postgres::Error> {
         while self.tasks.try_join_next().is_some() {}
+        if self.followed.is_none_or(|at| at.elapsed() > FOLLOW_INTERVAL) {
+            self.followed = Some(Instant::now());
+            follow(client).await?;
+        }
         let check = client.prepare_cached(sql::PROVIDER_CHECK.sql).await?;
         for row in client
             .query(&check, &[&arming.hash(), &CHECK_LEASE.as_secs_f64()])
@@ -128,4 +137,34 @@ pub(crate) async fn sync(database: &Database, client: &Client, id: ProviderId) -
         )),
         Err(error) => Err(format!("{name}: {error}")),
     }
+}
+
+/// Templates and providers follow Odoo's, where settings say so; what needs a person becomes a problem, until it does no more.
+async fn follow(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "select about, summary, remedy from sicantik_notify.follow_host()",
+            &[],
+        )
+        .await?;
+    // Somebody else is at it, and says what there is to say.
+    if rows.iter().any(|row| row.get::<_, Option<&str>>(0).is_none()) {
+        return Ok(());
+    }
+    let mut standing = Vec::new();
+    for row in &rows {
+        let key = format!("host: {}", row.get::<_, &str>(0));
+        let (summary, remedy): (&str, &str) = (row.get(1), row.get(2));
+        client
+            .execute(sql::PROBLEM_RAISE.sql, &[&key, &"warning", &summary, &remedy])
+            .await?;
+        standing.push(key);
+    }
+    client
+        .execute(
+            "delete from sicantik_notify.problem where key like 'host: %' and key <> all ($1)",
+            &[&standing],
+        )
+        .await?;
+    Ok(())
 }

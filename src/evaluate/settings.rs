@@ -28,7 +28,15 @@ impl Settings {
         let rows = client
             .query("select key, value from sicantik_notify.setting", &[])
             .await?;
-        let settings = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
+        let settings: HashMap<String, String> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
+        for key in ["template_source", "provider_source"] {
+            if let Some(value) = settings
+                .get(key)
+                .filter(|v| !["own", "host"].contains(&v.as_str()))
+            {
+                problems.push(wrong(key, value, "own or host", "own"));
+            }
+        }
         Ok(Self {
             office: office(&settings, problems),
             polling: settings.get("capture_wake").is_some_and(|w| w == "poll"),

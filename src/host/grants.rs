@@ -43,6 +43,15 @@ const RUNTIME: &[&str] = &[
     "signature_workflow",
 ];
 
+/// Tables that operators read, so that what they write can be held against the host before it counts: its catalogue, no records.
+const OPERATOR: &[&str] = &[
+    "ir_model",
+    "ir_model_fields",
+    "ir_model_fields_selection",
+    "ir_model_inherit",
+    "ir_module_module",
+];
+
 /// A right that a role needs outside of our schema.
 struct Right {
     /// Whether the role has it, or the object does not exist: a query for one boolean.
@@ -166,7 +175,8 @@ async fn rights(client: &Client) -> Result<Vec<Right>, tokio_postgres::Error> {
     let tables = OWNER
         .iter()
         .map(|t| (t, "sicantik_notify_owner"))
-        .chain(RUNTIME.iter().map(|t| (t, "sicantik_notifyd")));
+        .chain(RUNTIME.iter().map(|t| (t, "sicantik_notifyd")))
+        .chain(OPERATOR.iter().map(|t| (t, "sicantik_notify_operator")));
     for (table, role) in tables {
         rights.push(Right {
             held: format!(
