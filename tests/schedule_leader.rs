@@ -400,3 +400,37 @@ async fn a_leader_whose_connections_are_ended_goes_on() {
     }
     stand.nothing_ran_twice().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_frozen_between_looking_and_acting_finds_its_term_over() {
+    let mut stand = stand().await;
+    let (leader, term) = (stand.leader().await, stand.term().await);
+    let due = "update sicantik_notify.cron_state s set next_run_at = '2026-01-01 00:00:00+00'
+               from sicantik_notify.trigger t where t.id = s.trigger_id and t.code = 'tick'";
+    let mut other = stand.desk.office.admin().await.unwrap();
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table sicantik_notify.cron_state in access exclusive mode")
+        .await
+        .unwrap();
+    lock.batch_execute(due).await.unwrap();
+    stand
+        .desk
+        .until("select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%to_jsonb(t.*) as facts%')")
+        .await;
+    // What it asked for is answered while it is frozen: the trigger is due.
+    stand.daemon(leader).signal("STOP").await.unwrap();
+    lock.commit().await.unwrap();
+    stand.succeeded(term).await;
+    stand.ran(1).await;
+    // Nobody else is left, and all stands as it was seen: nothing but the term can stop it.
+    for (id, daemon) in &mut stand.daemons {
+        if *id != leader {
+            daemon.kill().await.unwrap();
+        }
+    }
+    stand.desk.sql(due).await;
+    stand.daemon(leader).signal("CONT").await.unwrap();
+    stand.ran(2).await;
+    let late = format!("select count(*) from sicantik_notify.cron_run where term = {term} and code = 'tick'");
+    assert_eq!(stand.desk.number(&late).await, 0);
+}
