@@ -342,3 +342,95 @@ async fn a_term_that_is_over_can_write_nothing_and_a_new_one_waits_for_what_the_
     let over = hold(&late, term).await.unwrap_err();
     assert!(matches!(over, LeaderError::Over(t) if t == term), "{over}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_leader_dies_in_the_middle_is_recorded_and_run_again() {
+    let mut stand = stand().await;
+    stand
+        .desk
+        .until("select count(*) = 1 from sicantik_notify.cron_run where code = 'cleanup_logs' and outcome = 'done'")
+        .await;
+    stand
+        .desk
+        .sql(
+            "insert into sicantik_notify.cron_run (kind, code, outcome, started_at, term)
+             values ('job', 'old', 'done', sicantik_notify.clock() - interval '99 days', 0)",
+        )
+        .await;
+    let mut other = stand.desk.office.admin().await.unwrap();
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("select from sicantik_notify.cron_run where code = 'old' for update")
+        .await
+        .unwrap();
+    let (leader, term) = (stand.leader().await, stand.term().await);
+    stand
+        .desk
+        .sql("select sicantik_notify.cron_run_now('cleanup_logs')")
+        .await;
+    stand
+        .desk
+        .until("select running_since is not null from sicantik_notify.v_cron_job where code = 'cleanup_logs'")
+        .await;
+    stand.daemon(leader).kill().await.unwrap();
+    lock.rollback().await.unwrap();
+    stand.succeeded(term).await;
+    stand
+        .desk
+        .until("select count(*) = 1 from sicantik_notify.cron_run where code = 'cleanup_logs' and error like '%ended before the job did'
+                and asked_by = 'postgres'")
+        .await;
+    stand
+        .desk
+        .until("select count(*) = 2 from sicantik_notify.cron_run where code = 'cleanup_logs' and outcome = 'done'")
+        .await;
+    let old = "select count(*) from sicantik_notify.cron_run where code = 'old'";
+    assert_eq!(stand.desk.number(old).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_connections_are_ended_goes_on() {
+    let stand = stand().await;
+    for runs in 1..=3 {
+        stand
+            .desk
+            .sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sicantik_notifyd'")
+            .await;
+        stand.due().await;
+        stand.ran(runs).await;
+    }
+    stand.nothing_ran_twice().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_frozen_between_looking_and_acting_finds_its_term_over() {
+    let mut stand = stand().await;
+    let (leader, term) = (stand.leader().await, stand.term().await);
+    let due = "update sicantik_notify.cron_state s set next_run_at = '2026-01-01 00:00:00+00'
+               from sicantik_notify.trigger t where t.id = s.trigger_id and t.code = 'tick'";
+    let mut other = stand.desk.office.admin().await.unwrap();
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table sicantik_notify.cron_state in access exclusive mode")
+        .await
+        .unwrap();
+    lock.batch_execute(due).await.unwrap();
+    stand
+        .desk
+        .until("select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%to_jsonb(t.*) as facts%')")
+        .await;
+    // What it asked for is answered while it is frozen: the trigger is due.
+    stand.daemon(leader).signal("STOP").await.unwrap();
+    lock.commit().await.unwrap();
+    stand.succeeded(term).await;
+    stand.ran(1).await;
+    // Nobody else is left, and all stands as it was seen: nothing but the term can stop it.
+    for (id, daemon) in &mut stand.daemons {
+        if *id != leader {
+            daemon.kill().await.unwrap();
+        }
+    }
+    stand.desk.sql(due).await;
+    stand.daemon(leader).signal("CONT").await.unwrap();
+    stand.ran(2).await;
+    let late = format!("select count(*) from sicantik_notify.cron_run where term = {term} and code = 'tick'");
+    assert_eq!(stand.desk.number(&late).await, 0);
+}
