@@ -31,7 +31,8 @@ create table sicantik_notify.cron_job (
     priority        integer not null default 5,
     model           text not null,
     method          text not null,
-    description     text not null
+    description     text not null,
+    retimed_at      timestamptz
 );
 comment on table sicantik_notify.cron_job is 'Jobs that the leader runs (SICANTIK guide §7.4); v_cron_job shows them with their runs';
 comment on column sicantik_notify.cron_job.code is 'Key';
@@ -43,6 +44,7 @@ comment on column sicantik_notify.cron_job.priority is 'Of several due jobs the 
 comment on column sicantik_notify.cron_job.model is 'What it works on, as the guide names it';
 comment on column sicantik_notify.cron_job.method is 'What it does, as the guide names it';
 comment on column sicantik_notify.cron_job.description is 'For people';
+comment on column sicantik_notify.cron_job.retimed_at is 'When cron_retime last timed it; from then on its interval counts';
 
 insert into sicantik_notify.cron_job (code, name, interval_number, interval_type, priority, model, method, description) values
     ('process_queue', 'SICANTIK: Process Notification Queue', 1, 'minutes', 20, 'sicantik.notification.queue', 'process_queue',
@@ -56,8 +58,8 @@ insert into sicantik_notify.cron_job (code, name, interval_number, interval_type
      'Makes partitions ahead of time, and empties the DEFAULT ones'),
     ('uncertain_sends', 'Notifyd: Reconcile Uncertain Sends', 1, 'minutes', 18, 'sicantik_notify.attempt', 'recover',
      'Takes over what dead instances left; what may have been sent is flagged. Every instance does so each second too'),
-    ('provider_check', 'Notifyd: Provider Check', 1, 'minutes', 12, 'sicantik_notify.provider', 'probe',
-     'Asks accounts whose pause has ended how they are, and Meta once a day for its templates');
+    ('template_sync', 'Notifyd: Sync Meta Templates', 5, 'minutes', 12, 'sicantik_notify.template', 'sync',
+     'Asks Meta once a day for the templates of each account; a new account is asked with the next run');
 
 create table sicantik_notify.cron_state (
     id            bigint generated always as identity primary key,
@@ -77,8 +79,6 @@ create table sicantik_notify.cron_state (
     running_since timestamptz,
     running_for   text,
     running_due   timestamptz,
-    requested_at  timestamptz,
-    requested_by  text,
     check (num_nonnulls(job, trigger_id) = 1)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 comment on table sicantik_notify.cron_state is 'Where each job and each cron trigger stands; written by the leader within its term';
@@ -99,8 +99,22 @@ comment on column sicantik_notify.cron_state.running_term is 'The term in which 
 comment on column sicantik_notify.cron_state.running_since is 'Since when';
 comment on column sicantik_notify.cron_state.running_for is 'Who asked for the run that goes on; empty: the schedule';
 comment on column sicantik_notify.cron_state.running_due is 'When the run that goes on was due';
-comment on column sicantik_notify.cron_state.requested_at is 'When somebody asked for a run now; empty: nobody';
-comment on column sicantik_notify.cron_state.requested_by is 'Who';
+
+create table sicantik_notify.cron_request (
+    id         bigint generated always as identity primary key,
+    job        text references sicantik_notify.cron_job (code) on update cascade on delete cascade,
+    trigger_id bigint references sicantik_notify.trigger (id) on delete cascade,
+    asked_at   timestamptz not null default sicantik_notify.clock(),
+    asked_by   text not null default session_user,
+    check (num_nonnulls(job, trigger_id) = 1)
+);
+comment on table sicantik_notify.cron_request is
+    'Runs that somebody asked for and that have not begun. A table of its own: who asks locks nothing that the leader writes';
+comment on column sicantik_notify.cron_request.id is 'Key';
+comment on column sicantik_notify.cron_request.job is 'The job';
+comment on column sicantik_notify.cron_request.trigger_id is 'Or the cron trigger';
+comment on column sicantik_notify.cron_request.asked_at is 'When';
+comment on column sicantik_notify.cron_request.asked_by is 'Who';
 
 create table sicantik_notify.cron_run (
     id          bigint generated always as identity primary key,
@@ -143,10 +157,12 @@ insert into sicantik_notify.setting (key, value, description) values
 
 alter table sicantik_notify.trigger
     add column anchor_at timestamp,
+    add column retimed_at timestamptz,
     add column catch_up text not null default 'once' check (catch_up in ('once', 'all', 'skip'));
 comment on column sicantik_notify.trigger.anchor_at is
     'cron by interval: a run in local time of timezone from which the others are counted; empty: 08:00 of the day when the trigger was '
     'made (days, weeks, months) or its midnight (minutes, hours)';
+comment on column sicantik_notify.trigger.retimed_at is 'cron: when cron_retime last timed it; counts as another schedule';
 comment on column sicantik_notify.trigger.catch_up is
     'cron: after times when nobody ran, once runs the latest of them, all runs each (the last 24 at most), skip none';
 comment on column sicantik_notify.trigger.cron_expression is

@@ -221,6 +221,8 @@ async fn serve(
                 instance,
                 python: config.python.limits(),
                 stop: stop_stages.clone(),
+                holding: holding.clone(),
+                dead_after: config.deliver.dead_after(),
             };
             move |_| {
                 let scheduler = Scheduler {

@@ -422,6 +422,27 @@ async fn cause_7_the_queue_is_not_processed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cause_7_the_job_of_the_queue_is_disabled() {
+    let desk = desk().await;
+    let _daemon = desk.quick().await;
+    desk.sql("select sicantik_notify.cron_disable('process_queue')")
+        .await;
+    write(&desk, ids::PERMIT_DRAFT, "active").await;
+    desk.until("select exists (select from sicantik_notify.queue)")
+        .await;
+    has(
+        &causes(&desk, &permit(ids::PERMIT_DRAFT)).await,
+        "queue_not_processed",
+        7,
+    );
+    let (_, text) = explain(&desk, &["--record", &permit(ids::PERMIT_DRAFT)]).await;
+    assert!(
+        text.contains("job disabled") && text.contains("cron enable process_queue"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reasons_that_the_guide_does_not_know() {
     let desk = desk().await;
     let _daemon = desk.quick().await;

@@ -208,7 +208,7 @@ async fn the_running_daemon_keeps_the_months_and_waits_for_no_lock() {
     ))
     .await;
     let said = async {
-        while !daemon.log().contains("Partitions were not looked after") {
+        while !daemon.log().contains("Notifyd: Partitions failed") {
             tokio::task::yield_now().await;
         }
     };

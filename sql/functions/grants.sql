@@ -37,6 +37,7 @@ grant select, update on sicantik_notify.leader to sicantik_notifyd;
 grant select on sicantik_notify.cron_job to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.cron_state to sicantik_notifyd;
 grant select, insert, delete on sicantik_notify.cron_run to sicantik_notifyd;
+grant select, delete on sicantik_notify.cron_request to sicantik_notifyd;
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
@@ -58,7 +59,8 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest, sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress,
-    sicantik_notify.v_campaign_skipped to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.v_campaign_skipped,
+    sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -113,3 +115,9 @@ grant execute on function sicantik_notify.campaign_sends(text), sicantik_notify.
 grant execute on function sicantik_notify.campaign_totals(bigint), sicantik_notify.rule_duration(text, bigint, bigint),
     sicantik_notify.campaign_sends(text) to sicantik_notifyd, sicantik_notify_viewer;
 grant execute on function sicantik_notify.campaign_fits(text, text, text) to sicantik_notify_operator; -- the guard of what they change
+-- Names and descriptions of jobs are ours: operators change how often and how urgently they run.
+grant select, update (active, interval_number, interval_type, priority) on sicantik_notify.cron_job to sicantik_notify_operator;
+grant execute on function sicantik_notify.cron_run_now(text), sicantik_notify.cron_enable(text), sicantik_notify.cron_disable(text),
+    sicantik_notify.cron_retime(text, integer, text), sicantik_notify.cron_retime(text, text)
+    to sicantik_notify_operator, sicantik_notifyd;
+grant execute on function sicantik_notify.schedule_refusal() to sicantik_notifyd;

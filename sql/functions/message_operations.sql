@@ -59,6 +59,9 @@ begin
     set state = 'pending', urgent = true, ready = true, waiting_for = null,
         scheduled_at = least(q.scheduled_at, sicantik_notify.clock())
     where q.id = p_id;
+    if not exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active) then
+        return format('message %s is due, and goes once the job process_queue is enabled again', p_id);
+    end if;
     return format('message %s is due now', p_id);
 end
 $queue_process_now$;

@@ -1,6 +1,6 @@
 -- Claims due messages: highest priority first, then oldest; one per recipient, none whose recipient has one in flight, none outside
 -- of its rule's hours, and of each rule no more than its rate limit has room for.
--- The permit is asked in the same statement (promise P13). The state is checked again in the outer UPDATE.
+-- The permit is asked in the same statement (promise P13), and whether the queue's job is enabled (SICANTIK guide §7.4). The state is checked again in the outer UPDATE.
 -- Index: queue_ready_idx for the candidates, queue_in_flight_idx for the recipients.
 -- Two claims must never wait for each other: rows are skipped when locked, and recipients by a lock of their own, because
 -- the unique index queue_in_flight_idx makes a claim wait for another one that took the same recipient, and two such waits
@@ -14,6 +14,7 @@
 -- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
 with permit as materialized (
     select p.allowed from sicantik_notify.delivery_permit($1::text) p
+    where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
 ), look as materialized (
     select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
     from sicantik_notify.queue q

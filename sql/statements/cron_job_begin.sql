@@ -1,9 +1,14 @@
--- Takes a job that is due or was asked for: only if it stands as it was seen.
--- $1 state, $2 due time as seen, $3 request as seen, $4 next run, $5 term
-update sicantik_notify.cron_state
+-- Takes a job that is due or was asked for: only if it stands as it was seen, and the request too. Never waits for a row
+-- that somebody has locked: the next look finds it.
+-- $1 state, $2 due time as seen, $3 request, $4 next run, $5 term
+with asked as (
+    delete from sicantik_notify.cron_request r where r.id = $3::bigint returning r.asked_by
+)
+update sicantik_notify.cron_state s
 set last_run_at = sicantik_notify.clock(), next_run_at = $4::timestamptz, running_term = $5::bigint,
-    running_since = sicantik_notify.clock(), running_for = requested_by,
-    running_due = case when requested_at is null then $2::timestamptz end, requested_at = null, requested_by = null
-where id = $1::bigint and next_run_at is not distinct from $2::timestamptz
-  and requested_at is not distinct from $3::timestamptz and running_term is null
-returning id
+    running_since = sicantik_notify.clock(), running_for = (select a.asked_by from asked a),
+    running_due = case when $3::bigint is null then $2::timestamptz end
+where s.id = (select x.id from sicantik_notify.cron_state x where x.id = $1::bigint for no key update skip locked)
+  and s.next_run_at is not distinct from $2::timestamptz and s.running_term is null
+  and ($3::bigint is null or exists (select from asked a))
+returning s.id

@@ -5,4 +5,5 @@ set fingerprint = $3::text, next_run_at = $4::timestamptz, problem = $5::text,
     note_since = case when s.problem is not distinct from $5::text then s.note_since
                       when $5::text is not null then sicantik_notify.clock() end,
     note = null
-where s.id = $1::bigint and s.fingerprint is not distinct from $2::text
+where s.id = (select x.id from sicantik_notify.cron_state x where x.id = $1::bigint for no key update skip locked)
+  and s.fingerprint is not distinct from $2::text

@@ -68,6 +68,48 @@ from (select least((select min(e.occurred_at) from sicantik_notify.event e),
 where w.since < sicantik_notify.clock() - interval '1 minute'
   and not exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
 union all
+select 'alarm', greatest(l.since, nullif(l.lease_until, 'epoch')), 'schedules',
+       'no instance has run jobs, cron triggers and campaigns for a minute, although '
+       || (select count(*) from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute') || ' daemons live',
+       'see their logs (journalctl -u sicantik-notifyd | grep -i lead); restarting one makes it stand again'
+from sicantik_notify.leader l
+where l.lease_until < clock_timestamp() - interval '1 minute'
+  and exists (select from sicantik_notify.instance i
+              where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute'
+                and i.started_at < sicantik_notify.clock() - interval '1 minute')
+union all
+select 'alarm', s.last_ok_at, coalesce('job ' || s.job, 'trigger ' || t.code),
+       format('has failed %s times in a row: %s', s.failures, s.last_error),
+       format('mend what the error names; it is tried again by itself, at %s. select sicantik_notify.cron_run_now(%L) tries at once',
+              s.next_run_at::timestamptz(0), coalesce(s.job, t.code))
+from sicantik_notify.cron_state s
+left join sicantik_notify.cron_job j on j.code = s.job
+left join sicantik_notify.trigger t on t.id = s.trigger_id
+where s.failures >= 3 and coalesce(j.active, t.active and t.trigger_type = 'cron')
+union all
+select case when s.problem is not null then 'alarm' else 'warning' end, s.note_since, 'trigger ' || t.code,
+       coalesce(s.problem, 'its last run, at ' || s.last_run_at::timestamptz(0) || ', lies in the future: the server''s clock was set back, and it '
+                           'runs nothing twice; next at ' || coalesce(s.next_run_at::timestamptz(0)::text, 'no time')),
+       case when s.problem is not null then 'correct it in sicantik_notify.trigger; sicantik-notifyd check says when it would run'
+            else format('where that is too long, give it its schedule again: select sicantik_notify.cron_retime(%L, …)', t.code) end
+from sicantik_notify.cron_state s
+join sicantik_notify.trigger t on t.id = s.trigger_id
+where t.active and t.trigger_type = 'cron' and (s.problem is not null or s.last_run_at > sicantik_notify.clock() + interval '1 minute')
+union all
+-- A failover takes seconds, a restart a minute or two.
+select 'warning', s.next_run_at, coalesce('job ' || s.job, 'trigger ' || t.code),
+       'was due at ' || s.next_run_at::timestamptz(0) || ' and has not run' || coalesce(': it ' || s.note, ''),
+       'start a daemon (systemctl start sicantik-notifyd), or see its log (journalctl -u sicantik-notifyd)'
+from sicantik_notify.cron_state s
+left join sicantik_notify.cron_job j on j.code = s.job
+left join sicantik_notify.trigger t on t.id = s.trigger_id
+where s.next_run_at < sicantik_notify.clock() - interval '10 minutes' and coalesce(j.active, t.active and t.trigger_type = 'cron')
+union all
+select 'warning', null, 'job process_queue', 'is disabled, and messages wait: no daemon takes any',
+       'select sicantik_notify.cron_enable(''process_queue'')'
+where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and not j.active)
+  and exists (select from sicantik_notify.queue q where q.state = 'pending' and q.ready)
+union all
 select 'warning', null, 'host cron ' || s.cron_id, 'Odoo''s scheduled action "' || s.name || '" sends WhatsApp messages too: people may get two',
        'if this daemon is to send them, its owner switches it off: update public.ir_cron set active = false where id = ' || s.cron_id
 from sicantik_notify.host_senders() s

@@ -14,6 +14,9 @@ select q.id, q.state, r.code as rule, t.code as trigger, q.model, q.record_id, q
                                                  sicantik_notify.clock())::timestamptz(0), '')
            when q.waiting_for = 'quiet_hours' and q.scheduled_at > sicantik_notify.clock() then 'quiet hours until ' || q.scheduled_at::timestamptz(0)
            when q.waiting_for = 'batch' and q.scheduled_at > sicantik_notify.clock() then 'batch slot at ' || q.scheduled_at::timestamptz(0)
+           when (q.ready or q.scheduled_at <= sicantik_notify.clock())
+                and not exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
+               then 'job disabled (SICANTIK: Process Notification Queue)'
            when exists (select from sicantik_notify.queue b where b.phone = q.phone and b.state = 'processing') then 'recipient busy'
            when q.waiting_for = 'provider' then 'a provider: ' || coalesce(q.last_error, 'none can take it')
            when not q.ready and q.scheduled_at > sicantik_notify.clock() then 'scheduled'

@@ -1,4 +1,4 @@
--- v_trigger: triggers, and since when their hook looks for them.
+-- v_trigger: triggers, since when their hook looks for them, and when those with a schedule run.
 create view sicantik_notify.v_trigger as
 select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
        case t.trigger_type
@@ -13,7 +13,11 @@ select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
            (select max(c.published_at) from sicantik_notify.capture_publication c
             join sicantik_notify.capture_plan p on p.model = c.model and t.code = any (p.triggers)
             where c.model = t.model)
-       end as published_at
-from sicantik_notify.trigger t;
+       end as published_at,
+       s.last_run_at as last_run, case when t.active and t.trigger_type = 'cron' then s.next_run_at end as next_run,
+       case when t.active and t.trigger_type = 'cron' then coalesce(s.problem, s.last_error, s.note) end as last_error
+from sicantik_notify.trigger t
+left join sicantik_notify.cron_state s on s.trigger_id = t.id;
 comment on view sicantik_notify.v_trigger is
-    'Pemicu: triggers; one holds for writes that begin after published_at, provided its hook is installed (v_capture)';
+    'Pemicu: triggers; one holds for writes that begin after published_at, provided its hook is installed (v_capture). '
+    'last_run, next_run and last_error are those of cron triggers';

@@ -127,7 +127,7 @@ fn report(items: &[Item], surroundings: &Surroundings, totals: &Totals) -> Value
                 .as_ref()
                 .map(|r| json!({"written": r.written, "meant": r.meant}));
             json!({"kind": item.kind, "code": item.code, "active": item.active, "repeat_policy": repeat,
-                   "findings": findings})
+                   "next_runs": item.next_runs, "findings": findings})
         })
         .collect();
     let fields: Vec<Value> = surroundings
@@ -168,6 +168,14 @@ fn print(items: &[Item], surroundings: &Surroundings, totals: &Totals) {
             let auto = if repeat.written == "auto" { " (auto)" } else { "" };
             println!("repetition in force: rule {}: {}{auto}", item.code, repeat.meant);
         }
+    }
+    for item in items.iter().filter(|i| !i.next_runs.is_empty()) {
+        let inactive = if item.active { "" } else { ", once it is active" };
+        println!(
+            "schedule: trigger {}{inactive}: {}",
+            item.code,
+            item.next_runs.join(", ")
+        );
     }
     for (model, field, target) in &surroundings.aliases {
         println!("alias in force: {model}: {field} is read as {target}");
@@ -297,6 +305,7 @@ async fn templates(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, t
             code: key,
             active,
             repeat: None,
+            next_runs: Vec::new(),
             findings,
         });
     }
@@ -350,6 +359,7 @@ async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Er
             code: name,
             active,
             repeat: None,
+            next_runs: Vec::new(),
             findings,
         });
     }
@@ -365,6 +375,7 @@ async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Er
             code: "all".into(),
             active: true,
             repeat: None,
+            next_runs: Vec::new(),
             findings: vec![finding],
         });
     }
@@ -390,6 +401,7 @@ fn settings(survey: &Survey) -> Vec<Item> {
             code: key.to_owned(),
             active: true,
             repeat: None,
+            next_runs: Vec::new(),
             findings,
         })
         .collect()
@@ -408,6 +420,7 @@ async fn host(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> 
             code: "ir_cron".into(),
             active: true,
             repeat: None,
+            next_runs: Vec::new(),
             findings: vec![finding],
         }]);
     }
@@ -435,6 +448,7 @@ async fn host(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> 
                 code: format!("ir_cron {id}"),
                 active: true,
                 repeat: None,
+                next_runs: Vec::new(),
                 findings: vec![Finding::new(Severity::Warning, "host_sender", text).remedy(remedy)],
             }
         })

@@ -1,11 +1,12 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
 //! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `campaign`, `check --strict`) or is unknown (`explain`).
+//! `send`, `provider test`, `template`, `campaign`, `check --strict`), goes on (`cron run`) or is unknown (`explain`).
 
 mod arm;
 mod campaign;
 mod check;
+mod cron;
 mod demo;
 mod domain;
 mod explain;
@@ -66,7 +67,7 @@ Exit codes:
   1  failed; the last line says why, and what to do
   2  wrong usage
   3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     campaign, check --strict), or is unknown (explain)";
+     campaign, check --strict), goes on (cron run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -116,6 +117,8 @@ enum Command {
     Template(template::Args),
     /// Create, start, watch, pause and cancel campaigns, or see beforehand what one would do
     Campaign(campaign::Args),
+    /// List, run, enable, disable and re-time jobs and cron triggers
+    Cron(cron::Args),
     /// Show what a domain means on the attached host
     ///
     /// Prints the SQL of an Odoo domain, its values and how many records meet it. Reads only.
@@ -202,6 +205,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Provider(args) => Box::pin(provider::execute(&config, args)).await,
         Command::Template(args) => Box::pin(template::execute(&config, args)).await,
         Command::Campaign(args) => Box::pin(campaign::execute(&config, args)).await,
+        Command::Cron(args) => Box::pin(cron::execute(&config, args)).await,
         Command::Domain(args) => domain::execute(&config, args).await,
         Command::Demo(args) => demo::execute(args).await,
     }

@@ -34,8 +34,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let oldest: Option<f64> = row.get("oldest_event_seconds");
     let instances = client
         .query(
-            "select name, pid, version, delivering, note, heartbeat_at > clock_timestamp() - interval '10 seconds' as alive \
-             from sicantik_notify.instance order by id",
+            "select name, pid, version, delivering, note, alive, leads from sicantik_notify.v_instance order by id",
             &[],
         )
         .await?;
@@ -50,7 +49,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
             .iter()
             .map(|r| {
                 json!({"name": r.get::<_, &str>(0), "pid": r.get::<_, i32>(1), "version": r.get::<_, &str>(2),
-                       "delivering": r.get::<_, bool>(3), "note": r.get::<_, Option<&str>>(4), "alive": r.get::<_, bool>(5)})
+                       "delivering": r.get::<_, bool>(3), "note": r.get::<_, Option<&str>>(4), "alive": r.get::<_, bool>(5),
+                       "leads": r.get::<_, bool>(6)})
             })
             .collect();
         let problems: Vec<_> = problems
@@ -80,8 +80,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 .map(|n| format!(": {n}"))
                 .unwrap_or_default();
             println!(
-                "instance {name}/{pid} {}{note}",
-                if alive { "alive" } else { "silent" }
+                "instance {name}/{pid} {}{}{note}",
+                if alive { "alive" } else { "silent" },
+                if r.get(6) { ", runs the schedules" } else { "" }
             );
         }
         if instances.is_empty() {

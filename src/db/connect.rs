@@ -189,7 +189,7 @@ impl Endpoint {
     pub fn scheduling_pool(&self, size: usize) -> Result<Database, ConnectError> {
         let mut other = self.clone();
         let options = format!(
-            "{} -c idle_in_transaction_session_timeout=2s -c statement_timeout=60s",
+            "{} -c idle_in_transaction_session_timeout=2s -c statement_timeout=60s -c lock_timeout=5s",
             other.config.get_options().unwrap_or_default()
         );
         other.config.options(options.trim_start());

@@ -63,6 +63,8 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/blacklist.sql",
     "functions/message_operations.sql",
     "functions/campaign.sql",
+    "functions/schedule_refusal.sql",
+    "functions/cron_operations.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
 ];
@@ -83,6 +85,9 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_provider.sql",
     "views/v_template.sql",
     "views/v_capture.sql",
+    "views/v_cron_job.sql",
+    "views/v_cron_run.sql",
+    "views/v_instance.sql",
     "views/v_problem.sql",
     "views/receipt_furthest.sql",
     "views/v_receipt.sql",

@@ -1,65 +1,38 @@
-//! Partitions are made ahead of time, and dropped when retention says so, by whoever runs: nobody runs `migrate` every month.
-//! Safe to run in several instances at once, and to fail: what a lock stood in the way of is done the next time.
+//! Partitions are made ahead of time, and dropped when retention says so, by the jobs of the schedule: nobody runs `migrate` every
+//! month. Safe to run twice, and to fail: there are more of them ahead, and a DEFAULT partition under all.
 
-use std::time::{Duration, Instant};
+use tokio_postgres::Transaction;
 
-/// How often.
-const INTERVAL: Duration = Duration::from_secs(3600);
-/// After a failure sooner: another transaction may have held a lock.
-const AGAIN: Duration = Duration::from_secs(60);
-
-const WORK: &[(&str, &str)] = &[
-    (
-        "Made",
-        "select sicantik_notify.ensure_partitions(sicantik_notify.clock())",
-    ),
-    (
-        "Dropped",
-        "select sicantik_notify.retire_partitions(sicantik_notify.clock())",
-    ),
-    (
-        "Dropped",
-        "select sicantik_notify.drop_event_history(sicantik_notify.clock())",
-    ),
-];
-
-/// When they were looked after; the first time is at once.
-#[derive(Debug, Default)]
-pub struct Partitions {
-    due: Option<Instant>,
+/// Makes what is due, and empties the DEFAULT partitions. The names of those that were made.
+///
+/// # Errors
+/// The server's; 55P03 where somebody's lock stood in the way.
+pub async fn make(tx: &Transaction<'_>) -> Result<Vec<String>, tokio_postgres::Error> {
+    let made = "select sicantik_notify.ensure_partitions(sicantik_notify.clock())";
+    names(tx, "Made", made).await
 }
 
-impl Partitions {
-    /// Makes and drops what is due. A failure is no reason to stop: there are more of them ahead, and a DEFAULT partition
-    /// under all.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub async fn look_after(
-        &mut self,
-        client: &deadpool_postgres::Client,
-    ) -> Result<(), tokio_postgres::Error> {
-        if self.due.is_some_and(|due| Instant::now() < due) {
-            return Ok(());
-        }
-        let mut pause = INTERVAL;
-        for (what, statement) in WORK {
-            match client.query(*statement, &[]).await {
-                Ok(rows) => {
-                    for row in rows {
-                        let name: &str = row.get(0);
-                        tracing::info!("{what} the partition {name}.");
-                    }
-                }
-                Err(error) if error.is_closed() => return Err(error),
-                Err(error) => {
-                    pause = AGAIN;
-                    let error = crate::db::describe(&error);
-                    tracing::warn!(error, "Partitions were not looked after; trying again soon.");
-                }
-            }
-        }
-        self.due = Some(Instant::now() + pause);
-        Ok(())
+/// Drops what retention lets go. The names of those that were dropped.
+///
+/// # Errors
+/// The server's; 55P03 where somebody's lock stood in the way.
+pub async fn drop_old(tx: &Transaction<'_>) -> Result<Vec<String>, tokio_postgres::Error> {
+    let months = "select sicantik_notify.retire_partitions(sicantik_notify.clock())";
+    let days = "select sicantik_notify.drop_event_history(sicantik_notify.clock())";
+    let mut dropped = names(tx, "Dropped", months).await?;
+    dropped.extend(names(tx, "Dropped", days).await?);
+    Ok(dropped)
+}
+
+async fn names(
+    tx: &Transaction<'_>,
+    what: &str,
+    statement: &str,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = tx.query(statement, &[]).await?;
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    for name in &names {
+        tracing::info!("{what} the partition {name}.");
     }
+    Ok(names)
 }

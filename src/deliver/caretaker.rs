@@ -1,22 +1,22 @@
-//! What is done for the providers beside sending: accounts whose pause has ended are checked, and once a day Meta is asked for
-//! its templates. Each by one instance at a time, in the background: a provider that hangs holds no message up.
+//! What is done for the providers beside sending: accounts whose pause has ended are checked, by one instance at a time, in the
+//! background: a provider that hangs holds no message up. Not a job of the schedule: messages wait for it, so it is done the
+//! second it is due, and by whoever delivers. The schedule asks Meta for its templates ([`sync_due`]).
 
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::GenericClient;
 use tokio::task::JoinSet;
 
 use super::directory::Directory;
 use super::health::Health;
 use super::provider::Client;
-use super::template::sync::{self, SyncError};
+use super::template::sync;
 use crate::db::Database;
 use crate::db::ids::ProviderId;
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 use crate::queue::claim::retry_some;
 
-/// Between two looks for work of the slow kind.
-const SLOW_LOOK: Duration = Duration::from_secs(60);
 /// How often the templates are read.
 const SYNC_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// How long a check may take before another instance takes it over.
@@ -32,7 +32,6 @@ pub(super) struct Caretaker {
     client: Client,
     health: Health,
     tasks: JoinSet<()>,
-    looked: Option<Instant>,
     let_loose: Option<Instant>,
 }
 
@@ -43,7 +42,6 @@ impl Caretaker {
             client,
             health,
             tasks: JoinSet::new(),
-            looked: None,
             let_loose: None,
         }
     }
@@ -67,24 +65,6 @@ impl Caretaker {
             self.let_loose = Some(Instant::now());
             retry_some(client, FIRST).await?;
         }
-        if self.looked.is_none_or(|at| at.elapsed() > SLOW_LOOK) {
-            self.looked = Some(Instant::now());
-            client
-                .execute(
-                    "delete from sicantik_notify.recipient_pace where next_send_at < sicantik_notify.clock()",
-                    &[],
-                )
-                .await?;
-            for row in client
-                .query(
-                    sql::TEMPLATE_SYNC_DUE.sql,
-                    &[&arming.hash(), &SYNC_INTERVAL.as_secs_f64()],
-                )
-                .await?
-            {
-                self.sync(ProviderId(row.get(0)), directory);
-            }
-        }
         Ok(())
     }
 
@@ -106,34 +86,46 @@ impl Caretaker {
             );
         });
     }
+}
 
-    fn sync(&mut self, id: ProviderId, directory: &Directory) {
-        let Some(provider) = directory.provider(id).cloned() else {
-            return;
-        };
-        let (database, client) = (self.database.clone(), self.client.clone());
-        self.tasks.spawn(async move {
-            let done = async {
-                let db = database
-                    .get()
-                    .await
-                    .map_err(|e| SyncError::Database(e.to_string()))?;
-                sync::run(&db, &client, &provider.account).await
-            };
-            match done.await {
-                Ok(report) => tracing::info!(
-                    PROVIDER = provider.account.name,
-                    "The templates of {} were read: {} at Meta, {} of ours can be sent.",
-                    provider.account.name,
-                    report.at_meta,
-                    report.usable()
-                ),
-                Err(error) => tracing::warn!(
-                    PROVIDER = provider.account.name,
-                    "The templates of {} could not be read: {error}.",
-                    provider.account.name
-                ),
-            }
-        });
+/// Accounts of Meta whose templates were not read for a day, each taken by one caller.
+///
+/// # Errors
+/// The server's.
+pub(crate) async fn sync_due(
+    client: &impl GenericClient,
+    arming: &Arming,
+) -> Result<Vec<ProviderId>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql::TEMPLATE_SYNC_DUE.sql).await?;
+    let rows = client
+        .query(&statement, &[&arming.hash(), &SYNC_INTERVAL.as_secs_f64()])
+        .await?;
+    Ok(rows.iter().map(|row| ProviderId(row.get(0))).collect())
+}
+
+/// Reads the templates of an account. How many of ours can be sent.
+///
+/// # Errors
+/// In words; they stand in `v_provider` too.
+pub(crate) async fn sync(database: &Database, client: &Client, id: ProviderId) -> Result<String, String> {
+    let db = database.get().await.map_err(|e| e.to_string())?;
+    let mut directory = Directory::default();
+    directory
+        .refresh(&db)
+        .await
+        .map_err(|e| crate::db::describe(&e))?;
+    let Some(provider) = directory.provider(id) else {
+        return Err(format!(
+            "provider {id} cannot be used as it is configured; see provider test"
+        ));
+    };
+    let name = &provider.account.name;
+    match sync::run(&db, client, &provider.account).await {
+        Ok(report) => Ok(format!(
+            "{name}: {} at Meta, {} of ours can be sent",
+            report.at_meta,
+            report.usable()
+        )),
+        Err(error) => Err(format!("{name}: {error}")),
     }
 }

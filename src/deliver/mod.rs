@@ -7,7 +7,7 @@
 //! Stopping: nothing more is claimed, what was claimed but not begun goes back, calls in flight get [`GRACE`]; what has no
 //! answer then stays recorded and is settled as uncertain by whoever recovers.
 
-mod caretaker;
+pub(crate) mod caretaker;
 pub mod directory;
 pub mod dispatcher;
 pub(crate) mod health;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::{GenericClient, Row, Transaction};
 
@@ -21,6 +22,7 @@ use crate::host::catalog::{Catalog, Model};
 use crate::host::grants;
 use crate::lang::domain::{Aliases, BaseKind, BaseRow, NoteKind, Source, Span, Vars, compile, lint};
 use crate::lang::python::Form;
+use crate::schedule::timing::Timing;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +97,8 @@ pub struct Item {
     pub active: bool,
     /// Of a rule that compiles: how often somebody hears of one record.
     pub repeat: Option<Repeats>,
+    /// Of a trigger with a schedule: when it runs next, in words.
+    pub next_runs: Vec<String>,
     /// The worst first.
     pub findings: Vec<Finding>,
 }
@@ -281,25 +285,16 @@ impl Survey {
             };
             findings.push(finding);
         }
-        if text(facts, "trigger_type") == Some("cron")
-            && text(facts, "cron_expression").is_none()
-            && facts.get("interval_number").is_none_or(Value::is_null)
-        {
-            findings.push(
-                Finding::new(
-                    Severity::Warning,
-                    "no_schedule",
-                    "it has no schedule and never runs",
-                )
-                .at("cron_expression")
-                .remedy("set cron_expression, or interval_number and interval_type"),
-            );
-        }
+        let next_runs = match surveyed.recurs() {
+            true => schedule(facts, self.vars.now, &mut findings),
+            false => Vec::new(),
+        };
         Ok(Item {
             kind: "trigger",
             code: surveyed.code().to_owned(),
             active: surveyed.active(),
             repeat: None,
+            next_runs,
             findings,
         })
     }
@@ -356,6 +351,7 @@ impl Survey {
             code: code.to_owned(),
             active: flag(facts, "active") && surveyed.active(),
             repeat: compiled.and_then(|rule| repeats(facts, rule)),
+            next_runs: Vec::new(),
             findings,
         })
     }
@@ -372,6 +368,34 @@ impl Survey {
         match question {
             Ok(question) => rights(tx, question.tables(), "the condition").await,
             Err(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// When a trigger with a schedule runs next, or why it does not.
+fn schedule(facts: &Facts, now: DateTime<Utc>, findings: &mut Vec<Finding>) -> Vec<String> {
+    let timing = Timing::read(facts).and_then(|timing| timing.next(now).map(|_| timing));
+    match timing {
+        Ok(timing) => {
+            if text(facts, "cron_expression").is_some()
+                && facts.get("interval_number").is_some_and(|n| !n.is_null())
+            {
+                let text = "cron_expression holds, and the interval beside it does not count";
+                findings.push(Finding::new(Severity::Hint, "schedule", text).at("cron_expression"));
+            }
+            timing.upcoming(now, 3)
+        }
+        Err(problem) => {
+            let (severity, code) = match problem.absent {
+                true => (Severity::Warning, "no_schedule"),
+                false => (Severity::Error, "schedule"),
+            };
+            findings.push(
+                Finding::new(severity, code, problem.text)
+                    .at(problem.place)
+                    .remedy(problem.remedy),
+            );
+            Vec::new()
         }
     }
 }
@@ -774,6 +798,7 @@ pub async fn offer_issued(
         code: "permit_issued".into(),
         active: ready.is_some_and(Surveyed::active),
         repeat: None,
+        next_runs: Vec::new(),
         findings: vec![Finding::new(Severity::Hint, "permit_issued", text).remedy(remedy)],
     }))
 }

@@ -41,7 +41,6 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::{hooks, plan, wake::Wakefulness};
 use crate::config::{CaptureConfig, EvaluateConfig};
 use crate::db::listener::Wakes;
-use crate::db::partitions::Partitions;
 use crate::db::statements as sql;
 use crate::db::{ConnectError, Database};
 use crate::lang::snippet::Limits;
@@ -88,7 +87,6 @@ struct State {
     configuration: Option<Configuration>,
     /// When configuration and hooks were last looked at.
     verified: Option<Instant>,
-    partitions: Partitions,
     pace: Pace,
 }
 
@@ -99,7 +97,6 @@ impl Evaluator {
         let mut state = State {
             configuration: None,
             verified: None,
-            partitions: Partitions::default(),
             pace: Pace::new(self.config.batch_records),
         };
         while !stop.is_cancelled() {
@@ -143,7 +140,6 @@ impl Evaluator {
     /// One round. True: there may be more to do at once.
     async fn round(&self, state: &mut State, wakefulness: &mut Wakefulness) -> Result<bool, EvaluateError> {
         let mut client = self.database.get().await?;
-        state.partitions.look_after(&client).await?;
         let verify = Duration::from_secs(self.capture.verify_interval_seconds);
         if state.verified.is_none_or(|at| at.elapsed() > verify) || state.configuration.is_none() {
             state.configuration = None;

@@ -192,6 +192,33 @@ pub async fn admit(client: &deadpool_postgres::Client) -> Result<u64, tokio_post
     Ok(admitted)
 }
 
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Became due.
+    pub promoted: u64,
+    /// Found room within the rate limit of their rule.
+    pub admitted: u64,
+    /// There may be more of either.
+    pub more: bool,
+}
+
+/// One step of the queue's job: what each instance does in small each second, for what all of them may have missed.
+///
+/// # Errors
+/// The server's.
+pub async fn sweep(tx: &tokio_postgres::Transaction<'_>) -> Result<Swept, tokio_postgres::Error> {
+    tx.execute(sql::RATE_ORPHANS.sql, &[]).await?;
+    let promoted = tx.execute(sql::PROMOTE.sql, &[&PROMOTE_BATCH]).await?;
+    let admitted = tx.execute(sql::ADMIT.sql, &[&PROMOTE_BATCH]).await?;
+    let full = PROMOTE_BATCH as u64;
+    Ok(Swept {
+        promoted,
+        admitted,
+        more: promoted >= full || admitted >= full,
+    })
+}
+
 /// Ends messages that an attempt was refused for, and whose number is on a blacklist. Returns their ids.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ pub struct Recovered {
 /// # Errors
 /// The server's.
 pub async fn recover(
-    client: &deadpool_postgres::Client,
+    client: &impl deadpool_postgres::GenericClient,
     dead_after: Duration,
     instance: i64,
     holding: &Holding,

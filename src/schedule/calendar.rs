@@ -2,7 +2,7 @@
 //! run at the first moment after the gap; local times that come twice run the first time only; months end where they end
 //! (31st → 30th → 31st); days and weeks keep their local time whatever the clocks do, minutes and hours their length.
 
-use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::errors::CronError;
@@ -70,7 +70,12 @@ impl Schedule {
         match self {
             Self::Cron(cron) => {
                 // In a time zone without any changes, that is in local times; what they mean is ours to say.
-                let mut local = after.with_timezone(&zone).naive_local().and_utc();
+                // The crate passes fractions of a second on: without them, it finds whole minutes.
+                let mut local = after
+                    .with_timezone(&zone)
+                    .naive_local()
+                    .with_nanosecond(0)?
+                    .and_utc();
                 loop {
                     local = cron.find_next_occurrence(&local, false).ok()?;
                     let at = instant(zone, local.naive_utc())?;

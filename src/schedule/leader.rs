@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
 use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const TRUST: Duration = Duration::from_secs(2);
 /// Between two renewals.
 const RENEWAL: Duration = Duration::from_secs(1);
+/// After a renewal that failed, or came too late.
+const AGAIN: Duration = Duration::from_millis(200);
 /// How often the others look.
 const LOOK: Duration = Duration::from_millis(500);
 /// What hangs longer is given up. A take-over may have to wait for transactions of the old term.
@@ -32,6 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Term(i64);
 
 impl Term {
+    /// The term of that number, as rows name it.
+    pub fn of(number: i64) -> Self {
+        Self(number)
+    }
+
     /// The number, for rows and log lines.
     pub fn number(self) -> i64 {
         self.0
@@ -53,6 +61,9 @@ pub enum LeaderError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// No answer.
+    #[error("the server did not answer in time")]
+    Silent,
     /// The server refused.
     #[error("{}", crate::db::describe(.0))]
     Server(#[from] tokio_postgres::Error),
@@ -157,27 +168,18 @@ impl Candidate {
         let mut term: Option<Term> = None;
         let mut seen: Option<Seen> = None;
         while !stop.is_cancelled() {
-            let step = async {
-                match term {
-                    Some(term) => self.renew(term).await.map(|kept| kept.then_some(term)),
-                    None => self.stand(&mut seen).await,
+            let (before, mut failed) = (term, false);
+            match self.step(term, &mut seen).await {
+                Ok(now) => term = now,
+                Err(error) => {
+                    failed = true;
+                    tracing::warn!(error = %error, "The lead of the schedules could not be asked for.");
                 }
-            };
-            // A take-over that is given up here may have succeeded: its term then ends with its lease.
-            let (before, result) = (term, tokio::time::timeout(PATIENCE, step).await);
-            match result {
-                Ok(Ok(now)) => term = now,
-                Ok(Err(error)) => {
-                    tracing::warn!(error = %error, "The lead of the schedules could not be asked for.")
-                }
-                Err(_) => tracing::warn!(
-                    "The lead of the schedules could not be asked for: the server did not answer in time."
-                ),
             }
             self.tell(before, term);
             let pause = match term {
-                // A take-over that had to wait has used up its trust: renew at once.
-                Some(_) if self.lead.term().is_none() => Duration::from_millis(100),
+                // A connection that was lost is no reason to lose the lead; and a take-over that had to wait has used up its trust.
+                Some(_) if failed || self.lead.term().is_none() => AGAIN,
                 Some(_) => RENEWAL,
                 None => LOOK,
             };
@@ -189,6 +191,25 @@ impl Candidate {
         if let Some(term) = term {
             self.lead.clear();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.give_back(term)).await;
+        }
+    }
+
+    /// Renews, or stands. A connection that hangs is given up, and with it what it waits for: the server ends a statement whose client
+    /// is gone. A take-over that succeeds all the same ends with its lease.
+    async fn step(&self, term: Option<Term>, seen: &mut Option<Seen>) -> Result<Option<Term>, LeaderError> {
+        let client = self.database.get().await?;
+        let step = async {
+            match term {
+                Some(term) => self.renew(&client, term).await.map(|kept| kept.then_some(term)),
+                None => self.stand(&client, seen).await,
+            }
+        };
+        match tokio::time::timeout(PATIENCE, step).await {
+            Ok(result) => result,
+            Err(_) => {
+                drop(Object::take(client));
+                Err(LeaderError::Silent)
+            }
         }
     }
 
@@ -212,9 +233,8 @@ impl Candidate {
     }
 
     /// Extends the lease. False: another term has begun.
-    async fn renew(&self, term: Term) -> Result<bool, LeaderError> {
+    async fn renew(&self, client: &Object, term: Term) -> Result<bool, LeaderError> {
         let sent = Instant::now();
-        let client = self.database.get().await?;
         let kept = client
             .execute(
                 "update sicantik_notify.leader set lease_until = clock_timestamp() + make_interval(secs => $2) where term = $1",
@@ -229,8 +249,7 @@ impl Candidate {
 
     /// Takes the lead where the lease is over, by the server's clock, or has not moved for as long as it holds, by ours: a server's
     /// clock that was set back must not keep a dead leader in office.
-    async fn stand(&self, seen: &mut Option<Seen>) -> Result<Option<Term>, LeaderError> {
-        let client = self.database.get().await?;
+    async fn stand(&self, client: &Object, seen: &mut Option<Seen>) -> Result<Option<Term>, LeaderError> {
         let row = client
             .query_one(
                 "select term, lease_until, lease_until < clock_timestamp() from sicantik_notify.leader",
@@ -273,7 +292,7 @@ impl Candidate {
         Ok(taken)
     }
 
-    /// Ends the term, and wakes the others.
+    /// Ends the term; the others look twice a second.
     async fn give_back(&self, term: Term) -> Result<(), LeaderError> {
         let client = self.database.get().await?;
         let given = client

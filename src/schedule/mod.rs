@@ -7,6 +7,8 @@ mod campaign;
 pub mod jobs;
 pub mod leader;
 mod runner;
+pub mod timing;
+mod triggers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,8 @@ use runner::Runner;
 const LOOK: Duration = Duration::from_millis(500);
 /// Connections for scheduled work, beside the one of the lead.
 const CONNECTIONS: usize = 4;
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long a run may go on after the stop. The whole process has 10 seconds.
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -69,6 +73,7 @@ impl Scheduler {
         let resign = CancellationToken::new();
         let mut standing = JoinSet::new();
         standing.spawn(candidate.run(resign.clone()));
+        let mut firing = JoinSet::new();
         let mut runner = Runner::new(
             database.clone(),
             lead.clone(),
@@ -81,13 +86,13 @@ impl Scheduler {
                 let look = tokio::select! {
                     () = stop.cancelled() => break,
                     () = lead.lost(term) => continue,
-                    look = self.look(&mut runner, &database, term) => look,
+                    look = self.look(&mut runner, &mut firing, &database, term) => look,
                 };
                 if let Err(error) = look {
                     tracing::warn!(error = %error, "Schedules could not be looked at; trying again.");
                     tokio::select! {
                         () = stop.cancelled() => break,
-                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                        () = tokio::time::sleep(PAUSE) => {}
                     }
                 }
             }
@@ -100,13 +105,43 @@ impl Scheduler {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
-        let _ = tokio::time::timeout(GRACE, runner.finish()).await;
-        drop(runner);
+        let _ = tokio::time::timeout(GRACE, async {
+            runner.finish().await;
+            while firing.join_next().await.is_some() {}
+        })
+        .await;
+        // What did not end in time was not committed.
+        drop((runner, firing));
         resign.cancel();
         while standing.join_next().await.is_some() {}
     }
 
-    async fn look(&self, runner: &mut Runner, _database: &Database, term: Term) -> Result<(), LeaderError> {
+    /// Looks for what is due. Triggers are looked at in a task of their own: a run over a million records takes its time.
+    async fn look(
+        &self,
+        runner: &mut Runner,
+        firing: &mut JoinSet<()>,
+        database: &Database,
+        term: Term,
+    ) -> Result<(), LeaderError> {
+        while firing.try_join_next().is_some() {}
+        if firing.is_empty() {
+            let (database, lead, holder) = (
+                database.clone(),
+                runner.lead().clone(),
+                runner.holder().to_owned(),
+            );
+            firing.spawn(async move {
+                let look = tokio::select! {
+                    () = lead.lost(term) => return,
+                    look = Box::pin(triggers::look(&database, term, &holder)) => look,
+                };
+                if let Err(error) = look {
+                    tracing::warn!(error = %error, "Cron triggers could not be looked at; trying again.");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
         runner.look(term).await
     }
 }

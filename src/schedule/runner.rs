@@ -20,6 +20,9 @@ use crate::db::statements as sql;
 /// Jobs that run at once: they share few connections.
 const AT_ONCE: usize = 2;
 
+/// Before the end of a run is written once more.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Runs jobs. Dropping it ends what runs.
 pub(super) struct Runner {
     database: Database,
@@ -28,6 +31,8 @@ pub(super) struct Runner {
     holder: String,
     tasks: JoinSet<String>,
     running: HashSet<String>,
+    /// The term in which this instance has looked already.
+    looked: Option<Term>,
 }
 
 /// A job as it stands.
@@ -38,6 +43,7 @@ struct Job {
     number: i32,
     unit: Option<Unit>,
     fingerprint: String,
+    request: Option<i64>,
     state: Option<State>,
 }
 
@@ -47,7 +53,6 @@ struct State {
     fingerprint: Option<String>,
     next_run_at: Option<DateTime<Utc>>,
     running_term: Option<i64>,
-    requested_at: Option<DateTime<Utc>>,
 }
 
 impl Job {
@@ -59,13 +64,16 @@ impl Job {
             active: row.get("active"),
             number,
             unit: Unit::named(unit),
-            fingerprint: format!("{number} {unit}"),
+            fingerprint: match row.get::<_, Option<DateTime<Utc>>>("retimed_at") {
+                Some(since) => format!("{number} {unit} since {since}"),
+                None => format!("{number} {unit}"),
+            },
+            request: row.get("request"),
             state: row.get::<_, Option<i64>>("id").map(|id| State {
                 id,
                 fingerprint: row.get("fingerprint"),
                 next_run_at: row.get("next_run_at"),
                 running_term: row.get("running_term"),
-                requested_at: row.get("requested_at"),
             }),
         }
     }
@@ -90,7 +98,18 @@ impl Runner {
             holder,
             tasks: JoinSet::new(),
             running: HashSet::new(),
+            looked: None,
         }
+    }
+
+    /// Whether this instance leads.
+    pub(super) fn lead(&self) -> &Lead {
+        &self.lead
+    }
+
+    /// Name and process id.
+    pub(super) fn holder(&self) -> &str {
+        &self.holder
     }
 
     /// Ends with the next job that does; never, while none runs.
@@ -127,6 +146,10 @@ impl Runner {
             self.forget(ended);
         }
         let mut client = self.database.get().await?;
+        if self.looked != Some(term) {
+            retry_failed(&mut client, term).await?;
+            self.looked = Some(term);
+        }
         let statement = client.prepare_cached(sql::CRON_JOBS.sql).await?;
         let rows = client.query(&statement, &[]).await?;
         for row in &rows {
@@ -147,7 +170,7 @@ impl Runner {
                 continue;
             }
             let due = job.active && state.next_run_at.is_some_and(|at| at <= now);
-            if (due || state.requested_at.is_some()) && self.running.len() < AT_ONCE {
+            if (due || job.request.is_some()) && self.running.len() < AT_ONCE {
                 self.begin(&mut client, term, job, state, now).await?;
             }
         }
@@ -214,19 +237,13 @@ impl Runner {
         let taken = tx
             .query_opt(
                 sql::CRON_JOB_BEGIN.sql,
-                &[
-                    &state.id,
-                    &state.next_run_at,
-                    &state.requested_at,
-                    &next,
-                    &term.number(),
-                ],
+                &[&state.id, &state.next_run_at, &job.request, &next, &term.number()],
             )
             .await?;
-        tx.commit().await?;
         if taken.is_none() {
             return Ok(());
         }
+        tx.commit().await?;
         self.running.insert(job.code.clone());
         let (database, lead, tools, holder, id) = (
             self.database.clone(),
@@ -249,17 +266,34 @@ impl Runner {
             };
             tell(&job, term, &result);
             let ended = Ended::of(id, term, result);
-            let written = async {
-                let mut client = database.get().await?;
-                ended.write(&mut client, term, &holder).await
-            };
-            if let Err(error) = written.await {
+            // Somebody may hold the row for a while. An end that is never written is found by the next leader.
+            while let Err(error) = ended.record(&database, term, &holder).await {
                 tracing::warn!(CRON_JOB = job.code, error = %error, "The end of {} could not be recorded.", job.name);
+                if matches!(error, LeaderError::Over(_)) {
+                    break;
+                }
+                tokio::select! {
+                    () = lead.lost(term) => break,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
             }
             job.code
         });
         Ok(())
     }
+}
+
+/// What failed is tried again at once by a new leader: somebody may have restarted the daemon because of it.
+async fn retry_failed(client: &mut deadpool_postgres::Client, term: Term) -> Result<(), LeaderError> {
+    let tx = client.transaction().await?;
+    hold(&tx, term).await?;
+    tx.execute(
+        "update sicantik_notify.cron_state set next_run_at = least(next_run_at, sicantik_notify.clock()) \
+         where failures > 0 and job is not null",
+        &[],
+    )
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 fn tell(job: &Job, term: Term, result: &Result<Outcome, JobError>) {
@@ -307,6 +341,11 @@ impl Ended {
             outcome: Outcome::default(),
             error: Some(error),
         }
+    }
+
+    async fn record(&self, database: &Database, term: Term, holder: &str) -> Result<(), LeaderError> {
+        let mut client = database.get().await?;
+        self.write(&mut client, term, holder).await
     }
 
     async fn write(

@@ -37,6 +37,13 @@ async fn help_of_every_command() {
         "template preview --help",
         "template sync --help",
         "template lint --help",
+        "cron --help",
+        "cron list --help",
+        "cron run --help",
+        "cron enable --help",
+        "cron disable --help",
+        "cron retime --help",
+        "cron log --help",
         "domain --help",
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();

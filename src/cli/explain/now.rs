@@ -20,7 +20,7 @@ use crate::host::{record, search};
 /// Recipients of one rule that are named with their reasons.
 const MOST_PEOPLE: usize = 10;
 
-/// Why nothing that waits is done: no daemon, or none that may send.
+/// Why nothing that waits is done: no daemon, none that may send, or a job that was disabled.
 pub(super) async fn daemon(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_postgres::Error> {
     let rows = tx
         .query(
@@ -37,6 +37,12 @@ pub(super) async fn daemon(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_
             false => "no daemon has shown a sign of life for 15 seconds",
         };
         return Ok(Some(Cause::new(Why::QueueNotProcessed, text, start)));
+    }
+    let job = "select active from sicantik_notify.cron_job where code = 'process_queue'";
+    if !tx.query_opt(job, &[]).await?.is_some_and(|row| row.get(0)) {
+        let text = "the job SICANTIK: Process Notification Queue is disabled: no daemon takes messages";
+        let remedy = "enable it: `sicantik-notifyd cron enable process_queue`";
+        return Ok(Some(Cause::new(Why::QueueNotProcessed, text, remedy)));
     }
     let mut silent = Vec::new();
     for row in alive {
