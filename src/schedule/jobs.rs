@@ -11,13 +11,13 @@ use crate::db::{self, ConnectError, Database};
 use crate::deliver::caretaker;
 use crate::deliver::provider::Client;
 use crate::host::permit::Arming;
+use crate::lang::snippet::Limits;
 use crate::queue::claim::sweep;
 use crate::queue::holding::Holding;
 use crate::queue::recover::recover;
 
 /// Due messages that are counted.
 const COUNTED: i64 = 10_000;
-use crate::lang::snippet::Limits;
 
 /// What a job works with.
 pub struct Work<'a> {
@@ -40,14 +40,14 @@ pub struct Tools {
     pub client: Client,
     /// Row of `instance`.
     pub instance: i64,
-    /// What this process holds in memory, and nobody takes over.
-    pub holding: Holding,
-    /// How long an instance is silent before it counts as dead.
-    pub dead_after: Duration,
     /// What one run of a rule's code may use.
     pub python: Limits,
     /// The process ends: what goes on for long comes to its end.
     pub stop: CancellationToken,
+    /// What this process holds in memory, and nobody takes over.
+    pub holding: Holding,
+    /// How long an instance is silent before it counts as dead.
+    pub dead_after: Duration,
 }
 
 /// What a run came to.
