@@ -27,6 +27,8 @@ grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sica
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
     sicantik_notify.storm_count to sicantik_notifyd;
 grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+grant select, update on sicantik_notify.timeline to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.lost_send to sicantik_notifyd;
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
@@ -45,7 +47,7 @@ grant select (provider_id, name, credential) on sicantik_notify.provider_secret 
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
-    sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
+    sicantik_notify.v_failover, sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
 do $functions$
@@ -67,7 +69,7 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
     sicantik_notify.host_reference(text[]),
-    sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
+    sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders()
     to sicantik_notify_viewer;

@@ -1,6 +1,9 @@
 -- Claims due messages: highest priority first, then oldest; one per recipient, none whose recipient has one in flight, none outside
 -- of its rule's hours, and of each rule no more than its rate limit has room for.
--- The permit is asked in the same statement (promise P13). The state is checked again in the outer UPDATE.
+-- The permit is asked in the same statement (promise P13), and whether the server's timeline is open: after a failover nothing is claimed
+-- before the daemons have told what they sent; what they told waits for failover_settle and is passed by. The timeline is returned
+-- too: the caller gives back what it claimed on one that it has not reconciled itself.
+-- The state is checked again in the outer UPDATE.
 -- Index: queue_ready_idx for the candidates, queue_in_flight_idx for the recipients.
 -- Two claims must never wait for each other: rows are skipped when locked, and recipients by a lock of their own, because
 -- the unique index queue_in_flight_idx makes a claim wait for another one that took the same recipient, and two such waits
@@ -13,13 +16,28 @@
 -- Rows are written by id = any (array), which keeps to the primary key whatever the statistics say.
 -- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
 with permit as materialized (
-    select p.allowed from sicantik_notify.delivery_permit($1::text) p
+    select p.allowed and t.opened_at is not null as allowed, s.line,
+           (select l.attempt_id from sicantik_notify.lost_send l where l.settled_at is null limit 1) is not null as lost
+    from sicantik_notify.delivery_permit($1::text) p
+    cross join sicantik_notify.server_timeline() as s (line)
+    left join sicantik_notify.timeline t on t.timeline = s.line
 ), look as materialized (
     select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent
     from sicantik_notify.queue q
     where q.state = 'pending' and q.ready
       and (select p.allowed from permit p)
       and not exists (select from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone)
+      -- Not exists: a probe for each, and only after a failover.
+      and case when (select p.lost from permit p)
+               then (select l.attempt_id from sicantik_notify.lost_send l
+                     where l.settled_at is null and l.message_id = q.id and l.message_created_at = q.created_at
+                     limit 1) is null
+                    and (select l.attempt_id from sicantik_notify.lost_send l
+                         where l.settled_at is null and l.xact = q.xact and l.record_id = q.record_id and l.rule_id = q.rule_id
+                           and l.phone = q.phone and l.model = q.model and l.changed_at = q.changed_at
+                         limit 1) is null
+               else true
+          end
     order by q.priority desc, q.scheduled_at, q.id
     limit 2 * $3::bigint
 ), closed as materialized (
@@ -128,4 +146,5 @@ from sicantik_notify.rule r
 where q.id = any (array(select a.id from allowed a)) and q.state = 'pending' and q.ready
   and r.id = q.rule_id and r.active
 returning q.id, q.claim_token, q.rule_id, q.partner_id, q.phone, q.template_key, q.context, q.tries, q.uncertain_sends,
-          q.postponed, q.not_through, q.reply_through, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff
+          q.postponed, q.not_through, q.reply_through, q.created_at, q.xact::text as xact, q.model, q.record_id, q.changed_at,
+          r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff, (select p.line from permit p) as timeline

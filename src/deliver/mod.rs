@@ -10,6 +10,7 @@
 mod caretaker;
 pub mod directory;
 pub mod dispatcher;
+mod failover;
 pub(crate) mod health;
 pub mod pace;
 pub mod provider;
@@ -33,10 +34,12 @@ use crate::host::permit::Arming;
 use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
+use crate::queue::memory::Memory;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
 use caretaker::Caretaker;
 use directory::Directory;
+use failover::Gate;
 use health::{Health, Terms};
 use pace::{Pace, Turns};
 use sending::{Prepared, Sender};
@@ -79,6 +82,8 @@ pub struct Deliverer {
     pub client: provider::Client,
     /// What this process holds, for the heartbeat.
     pub holding: Holding,
+    /// What this process has sent in the last seconds.
+    pub memory: Memory,
     /// Sign of progress.
     pub pulse: Pulse,
 }
@@ -93,6 +98,7 @@ struct Work {
     caretaker: Caretaker,
     /// When the next message may go to accounts that had no room.
     turns: HashMap<ProviderId, Instant>,
+    gate: Gate,
     kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
@@ -113,6 +119,12 @@ impl Deliverer {
             caretaker: Caretaker::new(self.database.clone(), self.client.clone(), health.clone()),
             turns: HashMap::new(),
             health,
+            gate: Gate::new(
+                self.memory.clone(),
+                self.holding.clone(),
+                self.instance,
+                self.config.failover_window(),
+            ),
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
@@ -156,7 +168,7 @@ impl Deliverer {
             self.keep_house(work).await?;
             work.kept_house = Some(Instant::now());
         }
-        if !self.config.enabled {
+        if !self.config.enabled || !work.gate.is_open() {
             return Ok(false);
         }
         let concurrency = self.config.concurrency as usize;
@@ -172,7 +184,11 @@ impl Deliverer {
     }
 
     async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
-        let client = self.database.get().await?;
+        let mut client = self.database.get().await?;
+        // Before anything is taken over: what the last seconds of an old primary held is not to be judged by what stands here.
+        if !work.gate.pass(&mut client, Instant::now()).await? {
+            return Ok(());
+        }
         for lost in recover(&client, self.config.dead_after(), self.instance, &self.holding).await? {
             if lost.uncertain {
                 tracing::warn!(
@@ -240,6 +256,12 @@ impl Deliverer {
             return Ok(false);
         }
         let ids: Vec<_> = claimed.iter().map(|m| (m.id, m.held.token())).collect();
+        if !claimed.iter().all(|m| work.gate.admits(m.timeline)) {
+            work.gate.shut();
+            work.kept_house = None;
+            hand_back(&client, &ids).await?;
+            return Ok(true);
+        }
         let (routed, settled) = match self.route(work, &client, claimed).await {
             Ok(routed) => routed,
             Err(error) => {
@@ -399,6 +421,7 @@ impl Deliverer {
                 client: self.client.clone(),
                 instance: self.instance,
                 health: work.health.clone(),
+                memory: self.memory.clone(),
                 fresh: Duration::from_millis(self.config.heartbeat_ms),
             };
             let settlements = work.settlements.clone();

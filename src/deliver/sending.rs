@@ -18,6 +18,7 @@ use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
 use crate::queue::claim::Claimed;
+use crate::queue::memory::{Memory, Through};
 use crate::queue::settle::{AttemptEnd, FinalState, FinishedAttempt, Settlement, Verdict, finish_attempts};
 
 /// What the code itself does not time, and burns no try.
@@ -201,6 +202,8 @@ pub struct Sender {
     pub instance: i64,
     /// Health of the providers.
     pub health: Health,
+    /// What this process has sent.
+    pub memory: Memory,
     /// A record of an attempt that is older than this is looked at again before the request is written.
     pub fresh: Duration,
 }
@@ -220,11 +223,25 @@ impl Sender {
                 finished.push(not_sent(attempt));
                 break later(Duration::from_secs(1), "not sent: the daemon stood still".into());
             }
+            let through = Through {
+                provider: to.route.provider,
+                kind: to.route.kind.as_str(),
+                template_key: to.route.template_key_used.as_str(),
+            };
+            self.memory.begin(
+                &message.claimed,
+                through,
+                attempt.id,
+                attempt.started_at,
+                Instant::now(),
+            );
             let report = self.call(&message, to, attempt).await;
+            let end = end_of(&report);
+            self.memory.end(attempt.id, &end, Instant::now());
             finished.push(FinishedAttempt {
                 id: attempt.id,
                 started_at: attempt.started_at,
-                end: end_of(&report),
+                end,
             });
             self.health
                 .note(

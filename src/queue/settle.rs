@@ -140,7 +140,7 @@ impl Settlement {
 }
 
 /// A provider's words as PostgreSQL takes them: text there cannot hold NUL, which JSON can.
-fn storable(text: &str) -> String {
+pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
