@@ -213,7 +213,13 @@ mod tests {
     fn what_was_refused_is_forgotten_and_the_rest_told() {
         let (memory, holding, now) = (Memory::default(), Holding::default(), Instant::now());
         for id in 1..=3 {
-            memory.begin(&message(&holding, id), META, AttemptId(id), DateTime::UNIX_EPOCH, now);
+            memory.begin(
+                &message(&holding, id),
+                META,
+                AttemptId(id),
+                DateTime::UNIX_EPOCH,
+                now,
+            );
         }
         memory.end(AttemptId(1), &ended("refused"), now);
         memory.end(AttemptId(2), &ended("accepted"), now);
@@ -233,7 +239,13 @@ mod tests {
         let (memory, holding, now) = (Memory::default(), Holding::default(), Instant::now());
         let held = message(&holding, 1);
         memory.begin(&held, META, AttemptId(1), DateTime::UNIX_EPOCH, now);
-        memory.begin(&message(&holding, 2), META, AttemptId(2), DateTime::UNIX_EPOCH, now);
+        memory.begin(
+            &message(&holding, 2),
+            META,
+            AttemptId(2),
+            DateTime::UNIX_EPOCH,
+            now,
+        );
         let (window, later) = (Duration::from_secs(60), now + Duration::from_secs(61));
         assert!(memory.is_busy(&holding));
         memory.forget(window, &holding, now + Duration::from_secs(59));

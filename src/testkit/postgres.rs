@@ -11,6 +11,8 @@
 //!
 //! It is no place for data that anyone wants to keep: authentication is `trust`, on a socket and on 127.0.0.1.
 
+mod standby;
+
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -207,6 +209,8 @@ pub struct Builder {
     account: Option<String>,
     bin_dir: Option<PathBuf>,
     durable: bool,
+    /// Follows this server, given as a connection string.
+    follows: Option<String>,
 }
 
 impl Builder {
@@ -305,6 +309,12 @@ impl Cluster {
             quote_option(user),
             quote_option(db)
         )
+    }
+
+    /// Connection string for replication, which is of no database.
+    fn replication_url(&self) -> String {
+        let host = self.root.display().to_string();
+        format!("host={} port={} user=postgres", quote_option(&host), self.port)
     }
 
     /// Connection string over TCP, 127.0.0.1.
@@ -431,8 +441,12 @@ impl Cluster {
         let owner = Owner::of(builder.account.as_deref())?;
         let (supervisor, base, root) = Supervisor::spawn(&bin, owner)?;
         let data = root.join("data");
-        let from_cache = match &builder.data_from {
-            Some(source) => {
+        let from_cache = match (&builder.data_from, &builder.follows) {
+            (_, Some(primary)) => {
+                standby::base_backup(owner, &bin, primary, &data)?;
+                false
+            }
+            (Some(source), None) => {
                 copy_folder(source, &data)?;
                 for left in ["postmaster.pid", "postmaster.opts"] {
                     let _ = fs::remove_file(data.join(left));
@@ -447,7 +461,7 @@ impl Cluster {
                     .map_err(ClusterError::io("set the mode of", &data))?;
                 false
             }
-            None => Cache::new(&base, &bin, owner)?.copy_into(&data)?,
+            (None, None) => Cache::new(&base, &bin, owner)?.copy_into(&data)?,
         };
         for (name, contents) in &builder.files {
             let path = data.join(name);
@@ -503,8 +517,13 @@ impl Cluster {
             .settings
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
+        let follows = self
+            .builder
+            .follows
+            .iter()
+            .map(|primary| ("primary_conninfo", primary.as_str()));
         let mut text = String::new();
-        for (name, value) in ours.into_iter().chain(theirs) {
+        for (name, value) in ours.into_iter().chain(theirs).chain(follows) {
             text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
         }
         let owner = self.supervisor.owner;
