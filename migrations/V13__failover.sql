@@ -1,5 +1,18 @@
--- Failover: which timelines of the server the daemons have reconciled, and sends that the new primary knows nothing of.
--- Locks: new tables only.
+-- Failover: which timelines of the server the daemons have reconciled, and sends that the new primary knows nothing of. Fallbacks that
+-- have had their place within the rate limit, and people who stopped promotional messages.
+-- Locks: ACCESS EXCLUSIVE on queue and consent for an instant (columns with constant defaults, nothing is rewritten).
+
+alter table sicantik_notify.queue add column fallback boolean not null default false;
+comment on column sicantik_notify.queue.fallback is
+    'A provider refused it, and the next one is still to be asked: the place within its rule''s rate limit that it had for the first one '
+    'counts for both';
+
+alter table sicantik_notify.consent
+    add column marketing_stopped boolean not null default false,
+    add column marketing_at      timestamptz;
+comment on column sicantik_notify.consent.marketing_stopped is
+    'They stopped promotional messages in WhatsApp (Meta''s user_preferences, or error 131050): no template of category marketing, through no provider';
+comment on column sicantik_notify.consent.marketing_at is 'When they last said so or took it back; what is older and comes later changes nothing';
 
 create table sicantik_notify.timeline (
     timeline  bigint primary key,

@@ -69,7 +69,8 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
     sicantik_notify.host_reference(text[]),
-    sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
+    sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
+    sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders()
     to sicantik_notify_viewer;

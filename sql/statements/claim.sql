@@ -76,15 +76,24 @@ with permit as materialized (
 ), chosen as materialized (
     select h.id from head h order by h.priority desc, h.scheduled_at, h.id limit $3::bigint
 ), locked as materialized (
-    select q.id, q.phone, q.rule_id, q.urgent, q.priority, q.scheduled_at
+    select q.id, q.phone, q.rule_id, q.urgent, q.priority, q.scheduled_at, q.fallback
     from sicantik_notify.queue q
     where q.id = any (array(select c.id from chosen c)) and q.state = 'pending' and q.ready
     for update of q skip locked
 ), mine as materialized (
-    select l.id, l.rule_id, r.rate_limit_enabled as limited,
-           row_number() over (partition by l.rule_id order by l.urgent desc, l.priority desc, l.scheduled_at, l.id) as place
-    from (select l.* from locked l where pg_try_advisory_xact_lock(1936286068, hashtext(l.phone)) offset 0) l
-    join sicantik_notify.rule r on r.id = l.rule_id
+    select m.id, m.rule_id, m.limited,
+           row_number() over (partition by m.rule_id, m.limited order by m.urgent desc, m.priority desc, m.scheduled_at, m.id) as place
+    from (
+        select l.*,
+               -- A fallback has its place already, as long as that counts.
+               r.rate_limit_enabled
+               and not (l.fallback and exists (
+                   select from sicantik_notify.rate_usage u
+                   where u.rule_id = l.rule_id and u.message_id = l.id
+                     and u.ended_at > sicantik_notify.clock() - sicantik_notify.rate_period(r.rate_limit_period))) as limited
+        from (select l.* from locked l where pg_try_advisory_xact_lock(1936286068, hashtext(l.phone)) offset 0) l
+        join sicantik_notify.rule r on r.id = l.rule_id
+    ) m
 ), counting as materialized (
     select s.rule_id, s.used, s.reserved_at
     from sicantik_notify.rate_state s
@@ -108,7 +117,7 @@ with permit as materialized (
     cross join lateral (select count(*) as n from expired e where e.rule_id = c.rule_id) e
 ), allowed as materialized (
     -- A limited rule without a row of rate_state has no room.
-    select m.id, m.rule_id, o.now
+    select m.id, m.rule_id, case when m.limited then o.now end as now
     from mine m
     left join room o on o.rule_id = m.rule_id
     where not m.limited or m.place <= o.room
@@ -117,7 +126,7 @@ with permit as materialized (
     select a.rule_id, a.id, a.now from allowed a where a.now is not null
 ), tally as materialized (
     -- Not a subquery of the UPDATE: that would be asked again for a row that another claim has written since our snapshot.
-    select o.rule_id, o.now, o.used + (select count(*) from allowed a where a.rule_id = o.rule_id) as used from room o
+    select o.rule_id, o.now, o.used + (select count(*) from allowed a where a.rule_id = o.rule_id and a.now is not null) as used from room o
 ), counted as (
     update sicantik_notify.rate_state s set used = t.used, reserved_at = t.now from tally t where s.rule_id = t.rule_id
 ), over as materialized (
@@ -129,7 +138,8 @@ with permit as materialized (
     cross join lateral (
         select q.id
         from sicantik_notify.queue q
-        where q.rule_id = f.rule_id and q.state = 'pending' and q.ready and q.id <> all (array(select a.id from allowed a))
+        where q.rule_id = f.rule_id and q.state = 'pending' and q.ready and not q.fallback
+          and q.id <> all (array(select a.id from allowed a))
         order by q.scheduled_at
         limit 1000
         for update of q skip locked

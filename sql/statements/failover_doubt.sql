@@ -33,7 +33,7 @@ with line as materialized (
     update sicantik_notify.queue q
     set state = case when o.hold or q.uncertain_sends > 0 then 'held' else 'pending' end,
         ready = false, waiting_for = null, scheduled_at = sicantik_notify.clock() + o.wait,
-        uncertain_sends = q.uncertain_sends + 1, possible_duplicate = true, postponed = 0,
+        uncertain_sends = q.uncertain_sends + 1, possible_duplicate = true, postponed = 0, fallback = false,
         last_error = 'it was due when the database moved to another server, and the daemon that may have sent it is gone',
         claimed_by = null, lease_until = null, on_wire = null
     from policy o

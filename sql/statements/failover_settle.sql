@@ -70,7 +70,7 @@ with found as materialized (
     set state = case when p.on_uncertain = 'hold' or q.uncertain_sends + w.uncertain > 1 then 'held' else 'pending' end,
         ready = false, waiting_for = null,
         scheduled_at = sicantik_notify.clock() + coalesce(p.uncertain_wait, interval '5 minutes'),
-        uncertain_sends = q.uncertain_sends + w.uncertain, possible_duplicate = true, postponed = 0,
+        uncertain_sends = q.uncertain_sends + w.uncertain, possible_duplicate = true, postponed = 0, fallback = false,
         last_error = 'it was sent shortly before the database moved to another server, and no answer is known',
         claimed_by = null, lease_until = null, on_wire = null
     from whole w

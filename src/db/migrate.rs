@@ -65,6 +65,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/message_operations.sql",
     "functions/receipt_forget.sql",
     "functions/inbound_take.sql",
+    "functions/marketing_choice.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.

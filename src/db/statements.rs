@@ -74,6 +74,8 @@ statements! {
     REPEAT_TOLD = "repeat_told",
     RECIPIENT_PACE = "recipient_pace",
     RECEIPT_ALIAS = "receipt_alias",
+    RECEIPT_MARK = "receipt_mark",
+    RECEIPT_OPT_OUT = "receipt_opt_out",
     RECEIPT_MATCH = "receipt_match",
     RECEIPT_REQUEUE = "receipt_requeue",
     RECEIPT_SETTLE = "receipt_settle",

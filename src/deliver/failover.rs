@@ -22,6 +22,7 @@ pub struct Gate {
 impl Gate {
     /// Shut, until the server has been looked at. `window`: the longest that a standby may be behind.
     pub fn new(memory: Memory, holding: Holding, instance: i64, window: Duration) -> Self {
+        memory.answers_for(instance);
         Self {
             memory,
             holding,

@@ -4,7 +4,7 @@
 //! It outlives every stage and every reload. What is older than the longest delay of a standby is forgotten, but only while the
 //! server is known to be the same: without a server nothing is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ struct Inner {
     sends: BTreeMap<AttemptId, Send>,
     /// Forgotten for want of room.
     dropped: u64,
+    /// What this process was called in `instance`: a reload registers anew.
+    names: BTreeSet<i64>,
 }
 
 #[derive(Debug)]
@@ -121,6 +123,16 @@ impl Memory {
     /// Whether a remembered send is still under way, or its outcome still being written.
     pub fn is_busy(&self, holding: &Holding) -> bool {
         self.lock().sends.values().any(|send| holding.holds(send.claim))
+    }
+
+    /// This process is also that row of `instance`.
+    pub fn answers_for(&self, instance: i64) {
+        self.lock().names.insert(instance);
+    }
+
+    /// Rows of `instance` that this process is or was.
+    pub fn names(&self) -> Vec<i64> {
+        self.lock().names.iter().copied().collect()
     }
 
     /// All of it, as the database takes it, and how many sends did not fit.

@@ -101,8 +101,8 @@ pub async fn tell(
         .get(0);
     let settled = settled(&tx).await?;
     tx.execute(
-        "update sicantik_notify.timeline set reported = array_append(reported, $2) where timeline = $1 and $2 <> all (reported)",
-        &[&timeline, &instance],
+        "update sicantik_notify.timeline set reported = reported || $2 where timeline = $1 and not reported @> $2",
+        &[&timeline, &memory.names()],
     )
     .await?;
     let opened = open(&tx, timeline, window).await?;
