@@ -298,8 +298,8 @@ async fn another_daemon_waits_for_the_memory_of_the_first() {
 async fn a_daemon_that_died_with_its_primary_leaves_what_was_due_uncertain() {
     let pair = Pair::new().await;
     let desk = &pair.desk;
-    // It claims and is stopped before it begins: the standby sees claims of a dead daemon, and nothing on the wire.
-    let mut daemon = pair.daemon("").await;
+    // Of what it sends last the standby sees one on the wire, one that is claimed, and others that are due.
+    let mut daemon = pair.daemon("concurrency = 1\nclaim_batch = 1\n").await;
     desk.until("select count(*) = 1 from sicantik_notify.instance")
         .await;
     let script = desk.office.gateway.script(Provider::Fonnte);
@@ -310,6 +310,8 @@ async fn a_daemon_that_died_with_its_primary_leaves_what_was_due_uncertain() {
     for number in &sent[1..] {
         desk.message(number).await;
     }
+    desk.until("select count(*) = 2 from sicantik_notify.queue where state = 'processing'")
+        .await;
     let later = numbers(900, 1);
     desk.message(&later[0]).await;
     desk.sql(&format!(
@@ -400,4 +402,48 @@ async fn a_switchover_that_loses_nothing_goes_on_at_once_and_raises_nothing() {
         "{}",
         daemon.log()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_primary_that_comes_back_is_not_sent_from() {
+    let pair = Pair::new().await;
+    let desk = &pair.desk;
+    let daemon = pair.daemon("failover_window_seconds = 600\n").await;
+    desk.message("+6281200000400").await;
+    desk.until("select count(*) = 1 from sicantik_notify.log").await;
+    pair.cut_off().await;
+    let admin = pair.fail_over().await;
+    pair.until(
+        &admin,
+        "select exists (select from sicantik_notify.timeline where timeline = 2 and opened_at is not null)",
+    )
+    .await;
+    // Nobody has fenced it: it accepts writes again, stands first in the URL, and has a message that is due.
+    desk.office.cluster.restart().await.unwrap();
+    let old = desk.office.admin().await.unwrap();
+    message(&old, "+6281200000401").await;
+    admin
+        .batch_execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'sicantik_notifyd'",
+        )
+        .await
+        .unwrap();
+    let told = async {
+        while !daemon.log().contains("an old primary answers") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it says so");
+    pair.until(
+        &old,
+        "select exists (select from sicantik_notify.instance where heartbeat_at > clock_timestamp() - interval '1 second')",
+    )
+    .await;
+    assert_eq!(desk.office.gateway.count(), 1);
+    // It is stopped for good, and the new one goes on.
+    desk.office.cluster.kill().await.unwrap();
+    message(&admin, "+6281200000402").await;
+    pair.until(&admin, DRAINED).await;
+    assert_eq!(pair.told().get("+6281200000401"), None);
+    assert_eq!(desk.office.gateway.count(), 2);
 }
