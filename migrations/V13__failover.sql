@@ -1,6 +1,6 @@
 -- Failover: which timelines of the server the daemons have reconciled, and sends that the new primary knows nothing of. Fallbacks that
--- have had their place within the rate limit, and people who stopped promotional messages.
--- Locks: ACCESS EXCLUSIVE on queue and consent for an instant (columns with constant defaults, nothing is rewritten).
+-- have had their place within the rate limit, people who stopped promotional messages, and providers whose check does not get through.
+-- Locks: ACCESS EXCLUSIVE on queue, consent and provider_health for an instant (columns with constant defaults, nothing is rewritten).
 
 alter table sicantik_notify.queue add column fallback boolean not null default false;
 comment on column sicantik_notify.queue.fallback is
@@ -13,6 +13,10 @@ alter table sicantik_notify.consent
 comment on column sicantik_notify.consent.marketing_stopped is
     'They stopped promotional messages in WhatsApp (Meta''s user_preferences, or error 131050): no template of category marketing, through no provider';
 comment on column sicantik_notify.consent.marketing_at is 'When they last said so or took it back; what is older and comes later changes nothing';
+
+alter table sicantik_notify.provider_health add column checked_in_vain boolean not null default false;
+comment on column sicantik_notify.provider_health.checked_in_vain is
+    'The last check of the account did not get through: nothing is known, and the next message will tell';
 
 create table sicantik_notify.timeline (
     timeline  bigint primary key,

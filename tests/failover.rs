@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[allow(dead_code)]
+#[path = "webhooks/bench.rs"]
+mod bench;
 mod desk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -446,4 +449,62 @@ async fn an_old_primary_that_comes_back_is_not_sent_from() {
     pair.until(&admin, DRAINED).await;
     assert_eq!(pair.told().get("+6281200000401"), None);
     assert_eq!(desk.office.gateway.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_settles_a_send_that_only_a_daemon_remembers() {
+    let pair = Pair::new().await;
+    let desk = &pair.desk;
+    desk.only("Meta").await;
+    let number = "+6281200000500";
+    desk.sql(&format!(
+        "insert into sicantik_notify.consent (phone, opted_in_at) values ('{number}', now());
+         insert into sicantik_notify.provider_secret (provider_id, name, value)
+         select id, 'app_secret', '{}' from sicantik_notify.provider where name = 'Meta';
+         update sicantik_notify.provider set uncertain_wait = interval '1 hour'",
+        bench::APP_SECRET.replace('\'', "''")
+    ))
+    .await;
+    let daemon = pair
+        .daemon(&format!("failover_window_seconds = 600\n{}", bench::LISTENS))
+        .await;
+    desk.until("select count(*) = 1 from sicantik_notify.instance")
+        .await;
+    let address = bench::address(&daemon).await;
+    // The answer is lost, and with the primary's last seconds all that is known of the send.
+    desk.office
+        .gateway
+        .script(Provider::Meta)
+        .push(Behaviour::CutAfterAccept);
+    let rule = |active: bool| {
+        format!("update sicantik_notify.rule set active = {active} where code = 'notify_permit_approved'")
+    };
+    desk.sql(&rule(false)).await;
+    let id = desk.message(number).await;
+    pair.cut_off().await;
+    desk.sql(&rule(true)).await;
+    desk.until("select uncertain_sends = 1 from sicantik_notify.queue")
+        .await;
+    let accepted = desk.accepted(1).await.remove(0);
+    let admin = pair.fail_over().await;
+    pair.until(
+        &admin,
+        "select count(*) = 1 from sicantik_notify.queue where state = 'pending' and possible_duplicate and uncertain_sends = 1",
+    )
+    .await;
+    let meta = desk
+        .office
+        .gateway
+        .meta_webhooks(&format!("http://{address}/webhook/meta"), bench::APP_SECRET);
+    let external = accepted.external_id.unwrap();
+    assert_eq!(meta.send_status(&external, "delivered").await.unwrap(), 200);
+    pair.until(
+        &admin,
+        &format!(
+            "select exists (select from sicantik_notify.log where id = {id} and state = 'sent' and external_id = '{external}'
+                                                              and not possible_duplicate)"
+        ),
+    )
+    .await;
+    assert_eq!(desk.office.gateway.count(), 1);
 }

@@ -32,11 +32,13 @@ from (select q.rule_id, count(*) as messages, min(q.created_at) as since
 join sicantik_notify.rule r on r.id = h.rule_id
 union all
 select 'alarm', h.opened_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
-       'see the error; messages wait and burn no retries. It is probed by itself, next at ' || h.open_until
+       'see the error; messages wait and burn no retries. '
+       || case when h.checked_at >= h.open_until then 'It could not be checked, and the next message tries it'
+               else 'It is probed by itself, next at ' || h.open_until end
        || '; sicantik_notify.provider_resume(''' || p.name || ''') lets a message try at once'
 from sicantik_notify.provider_health h
 join sicantik_notify.provider p on p.id = h.provider_id
-where h.open_until is not null and coalesce(h.checked_at < h.open_until, true) and p.active
+where h.open_until is not null and (coalesce(h.checked_at < h.open_until, true) or h.checked_in_vain) and p.active
 union all
 select 'warning', t.updated_at, 'template ' || t.template_key, 'not sent through Meta: ' || t.meta_unfit,
        'mend it in WhatsApp Manager or here, then run sicantik-notifyd template sync; meanwhile gateways send it'

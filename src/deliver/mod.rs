@@ -55,6 +55,9 @@ const HOUSEKEEPING: Duration = Duration::from_millis(1000);
 /// longer than any evaluation or claim that saw it.
 const AFTERMATH: Duration = Duration::from_secs(90);
 
+/// How long after a circuit has closed messages are looked for that were put to wait for it a moment too late.
+const LATECOMERS: Duration = Duration::from_secs(10);
+
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
@@ -102,6 +105,8 @@ struct Work {
     kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
+    /// When a circuit was last seen to have closed.
+    recovered: Option<Instant>,
 }
 
 impl Deliverer {
@@ -128,6 +133,7 @@ impl Deliverer {
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
+            recovered: None,
         };
         while !stop.is_cancelled() {
             self.pulse.beat();
@@ -222,6 +228,9 @@ impl Deliverer {
         admit(&client).await?;
         if self.config.enabled {
             self.read_directory(work, &client).await?;
+            if work.recovered.is_some_and(|at| at.elapsed() < LATECOMERS) {
+                retry_provider(&client).await?;
+            }
             work.caretaker
                 .look(&client, &self.arming, &work.directory)
                 .await?;
@@ -235,7 +244,9 @@ impl Deliverer {
         client: &deadpool_postgres::Client,
     ) -> Result<(), tokio_postgres::Error> {
         work.directory.refresh(client).await?;
-        work.health.agree(work.directory.circuits());
+        if work.health.agree(work.directory.circuits()) {
+            work.recovered = Some(Instant::now());
+        }
         // The database knows best: other instances reserve too, and an operator may have ended a pause.
         let now = Instant::now();
         work.turns = work

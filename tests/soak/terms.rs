@@ -125,12 +125,6 @@ pub async fn enqueue(
     marks.insert(mark);
 }
 
-/// Whether the provider that is broken is listed at this moment. It is not while it is being tried again.
-pub async fn provider_is_listed(office: &Office) -> bool {
-    let listed = "select count(*) from sicantik_notify.v_problem where about = 'provider Rusak' and severity = 'alarm'";
-    count(office, listed).await > 0
-}
-
 /// Lifts the limit, so that the office can finish. Until when it held.
 pub async fn lift(office: &Office) -> Instant {
     let until = Instant::now();
@@ -225,6 +219,10 @@ pub async fn judge(office: &Office, limited: &BTreeSet<String>, listed: i64, unt
         (
             "the rule without a template is listed",
             "select (not exists (select from sicantik_notify.v_problem where about || summary like '%soak_template%'))::int::bigint",
+        ),
+        (
+            "the broken provider is listed",
+            "select (not exists (select from sicantik_notify.v_problem where about = 'provider Rusak' and severity = 'alarm'))::int::bigint",
         ),
         (
             "the broken provider took nothing",

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Cluster, ClusterError, Owner, START_LIMIT, blocking, run};
+use super::owner::Owner;
+use super::{Cluster, ClusterError, START_LIMIT, blocking, run};
 
 /// A base backup of a running server, ready to follow it.
 pub(super) fn base_backup(owner: Owner, bin: &Path, primary: &str, data: &Path) -> Result<(), ClusterError> {
