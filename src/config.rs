@@ -231,6 +231,9 @@ pub struct DeliverConfig {
     pub heartbeat_ms: u64,
     /// First pause of a provider that cannot send, seconds; each further one is twice as long. Default 60.
     pub circuit_seconds: u64,
+    /// How far a standby may be behind when it takes over, seconds, 1 to 600. Default 60: so long sends are remembered, and so long the
+    /// other daemons are waited for after a failover.
+    pub failover_window_seconds: u64,
 }
 
 impl Default for DeliverConfig {
@@ -245,6 +248,7 @@ impl Default for DeliverConfig {
             request_timeout_seconds: 30,
             heartbeat_ms: 1000,
             circuit_seconds: 60,
+            failover_window_seconds: 60,
         }
     }
 }
@@ -324,6 +328,11 @@ impl DeliverConfig {
     /// beat itself takes time.
     pub fn dead_after(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms * 4)
+    }
+
+    /// How long sends are remembered.
+    pub fn failover_window(&self) -> Duration {
+        Duration::from_secs(self.failover_window_seconds)
     }
 }
 
@@ -461,6 +470,12 @@ impl Config {
         )?;
         within("deliver.lease_seconds", d.lease_seconds, 2, 3600)?;
         within("deliver.circuit_seconds", d.circuit_seconds, 1, 86_400)?;
+        within(
+            "deliver.failover_window_seconds",
+            d.failover_window_seconds,
+            1,
+            600,
+        )?;
         let h = &self.http;
         within(
             "http.max_body_bytes",

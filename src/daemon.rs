@@ -27,6 +27,7 @@ use crate::http::receipts::Receipts;
 use crate::observe::pulse::Pulse;
 use crate::observe::{manager, metrics};
 use crate::queue::holding::Holding;
+use crate::queue::memory::Memory;
 use crate::schedule::Scheduler;
 use crate::schedule::jobs::Tools;
 use heartbeat::Heartbeat;
@@ -75,7 +76,9 @@ pub async fn run(
     metrics::install();
     let stop = CancellationToken::new();
     let reload = catch_signals(stop.clone())?;
-    while let End::Reload(new) = serve(&config, &reread, &reload, &stop).await? {
+    // Outlives reloads: it is what a new primary has to be told.
+    let memory = Memory::default();
+    while let End::Reload(new) = serve(&config, &memory, &reread, &reload, &stop).await? {
         config = *new;
     }
     Ok(())
@@ -140,6 +143,7 @@ async fn begin(config: &Config) -> Result<Begun, DaemonError> {
 /// Runs the stages until `stop`, or until a reload wants them to begin anew.
 async fn serve(
     config: &Config,
+    memory: &Memory,
     reread: &impl Fn() -> Result<Config, ConfigError>,
     reload: &Notify,
     stop: &CancellationToken,
@@ -239,7 +243,7 @@ async fn serve(
         }),
         supervise("deliver", stop_stages.clone(), {
             let (wakes, stop, pulse) = (wakes.clone(), stop_stages.clone(), pulses[1].clone());
-            let (deliver, arming) = (config.deliver.clone(), arming.clone());
+            let (deliver, arming, memory) = (config.deliver.clone(), arming.clone(), memory.clone());
             move |again| {
                 let deliverer = Deliverer {
                     database: database.clone(),
@@ -249,6 +253,7 @@ async fn serve(
                     instance,
                     client: http.clone(),
                     holding: holding.clone(),
+                    memory: memory.clone(),
                     pulse: pulse.clone(),
                 };
                 let (database, holding, stop) = (database.clone(), holding.clone(), stop.clone());

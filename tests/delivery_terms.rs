@@ -466,3 +466,41 @@ async fn the_first_sync_of_an_office_meets_the_storm_guard() {
     desk.accepted(40).await;
     desk.drained().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_rule_waits_for_its_delay_in_minutes() {
+    let desk = desk().await;
+    desk.only("Fonnte").await;
+    desk.sql(
+        "update sicantik_notify.rule set schedule_type = 'scheduled', scheduled_delay = 45 where code = 'notify_permit_approved'",
+    )
+    .await;
+    let mut daemon = desk.quick().await;
+    let mut odoo = desk.odoo().await;
+    let people = citizens(&mut odoo, 1).await;
+    approve(&mut odoo, &[people[0].0]).await;
+    desk.until("select count(*) = 1 from sicantik_notify.v_queue where waiting_for = 'scheduled'")
+        .await;
+    assert_eq!(
+        desk.number(
+            "select round(extract(epoch from scheduled_at - created_at))::bigint from sicantik_notify.queue where not ready"
+        )
+        .await,
+        45 * 60
+    );
+    // A minute before its time it waits, a minute after it has gone.
+    for (offset, sent) in [("44 minutes", 0), ("46 minutes", 1)] {
+        daemon.signal("TERM").await.unwrap();
+        daemon.wait().await.unwrap();
+        desk.sql(&format!(
+            "alter database sicantik set sicantik_notify.clock_offset = '{offset}'"
+        ))
+        .await;
+        daemon = desk.quick().await;
+        // It has looked at the queue several times.
+        desk.until("select heartbeat_at > started_at + interval '2 seconds' from sicantik_notify.instance order by id desc limit 1")
+            .await;
+        assert_eq!(desk.office.gateway.count(), sent, "{offset}");
+    }
+    assert_eq!(desk.accepted(1).await[0].to, people[0].1);
+}

@@ -176,3 +176,46 @@ async fn a_fallback_waits_for_its_turn_too() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_whose_turn_comes_later_counts_once_against_the_rate_limit() {
+    let desk = desk().await;
+    desk.sql(
+        "update sicantik_notify.rule set rate_limit_enabled = true, rate_limit_count = 1, rate_limit_period = 'hour'
+         where code = 'notify_permit_approved';
+         update sicantik_notify.provider set active = name in ('Meta', 'Fonnte');
+         insert into sicantik_notify.provider_health (provider_id, next_send_at)
+         select id, clock_timestamp() + interval '5 seconds' from sicantik_notify.provider where name = 'Fonnte'
+         on conflict (provider_id) do update set next_send_at = excluded.next_send_at",
+    )
+    .await;
+    set(&desk, "Fonnte", r#"{"delay_seconds": 5}"#).await;
+    desk.office
+        .gateway
+        .script(Provider::Meta)
+        .always(Behaviour::meta_error(131_008, "parameter is missing"));
+    let _daemon = desk.quick().await;
+    let id = desk
+        .message_to(Some(OPTED_IN), "+6281200008500", "permit_ready")
+        .await;
+    // Refused for certain, and the gateway has no turn yet: it waits, outside the rate limit, whose only place it has had.
+    desk.until(&format!(
+        "select fallback and cardinality(not_through) = 1 and not ready and state = 'pending' and waiting_for is null
+         from sicantik_notify.queue where id = {id}"
+    ))
+    .await;
+    assert_eq!(desk.accepted(1).await[0].provider, Provider::Fonnte);
+    desk.drained().await;
+    assert_eq!(times(&desk, Provider::Meta).len(), 1);
+    assert_eq!(times(&desk, Provider::Fonnte).len(), 1);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.rate_usage")
+            .await,
+        1
+    );
+    // The next message finds no room.
+    desk.message("+6281200008501").await;
+    desk.until("select waiting_for = 'rate_limit' from sicantik_notify.queue")
+        .await;
+    assert_eq!(desk.office.gateway.count(), 1);
+}

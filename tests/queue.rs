@@ -345,6 +345,7 @@ async fn a_takeover_and_an_attempt_that_meet_know_of_each_other() {
                 &vec![false],
                 &vec!["x"],
                 &vec![false],
+                &vec!["{}"],
             ],
         )
         .await

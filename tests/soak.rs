@@ -1,12 +1,15 @@
-//! P3, P4, P8, P9 under everything at once: three daemons on one database, kill -9 and SIGTERM at random, PostgreSQL restarted and
+//! P3, P4, P5, P6, P8, P9, P10 under everything at once: three daemons on one database, kill -9 and SIGTERM at random, PostgreSQL restarted and
 //! crashed underneath, three providers that fail in every way they can. Afterwards every message is accounted for, and the gateway's
-//! own record is the judge: nothing is lost, nothing is sent twice without a flag, no two for one recipient at once.
+//! own record is the judge: nothing is lost, nothing is sent twice without a flag, no two for one recipient at once; no minute has more
+//! messages of a limited rule than its limit; a number on the blacklist hears nothing; what is broken stops only itself.
 //!
 //! `make soak` runs it for long. `SOAK_SECONDS` is how long, `SOAK_SEED` repeats the choices of a run (not its timing).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod desk;
+#[path = "soak/terms.rs"]
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -89,7 +92,7 @@ async fn ask<T>(office: &Office, work: impl AsyncFn(&Client) -> Result<T, tokio_
         let error = match office.admin().await {
             Ok(client) => match work(&client).await {
                 Ok(done) => return done,
-                Err(error) => error.to_string(),
+                Err(error) => sicantik_notifyd::db::describe(&error),
             },
             Err(error) => error.to_string(),
         };
@@ -144,6 +147,8 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
         .await;
     let mut odoo = desk.odoo().await;
     let people = citizens(&mut odoo, 40 + seconds as usize * 2).await;
+    let mut listed = terms::listed(&mut odoo).await;
+    terms::set_up(&desk.office).await;
     drop(desk.quick().await);
     let mut waiting: Vec<i32> = people.iter().map(|(permit, _)| *permit).collect();
     let Desk { office, .. } = desk;
@@ -155,7 +160,9 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
     );
     let mut daemons: Vec<Daemon> = Vec::new();
     let mut ending: Vec<Daemon> = Vec::new();
-    let mut marks = BTreeSet::new();
+    let (mut marks, mut limited) = (BTreeSet::new(), BTreeSet::new());
+    // Enough for the limit to bind all the time, and few enough to be sent at the end.
+    let most_limited = 20 + seconds as usize / 2;
     let (mut kills, mut stops, mut restarts, mut crashes) = (0, 0, 0, 0);
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(seconds) {
@@ -163,14 +170,22 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
             daemons.push(office.daemon(&config).await.unwrap());
         }
         enqueue(&office, &mut marks, &mut dice).await;
-        if let Some(permit) = waiting.pop() {
+        if limited.len() < most_limited {
+            terms::enqueue(&office, &mut marks, &mut limited, &mut dice).await;
+        }
+        // Some of those who must hear nothing, among the others.
+        let permits: Vec<i32> = match dice.throw(4) {
+            0 => listed.pop().into_iter().chain(waiting.pop()).collect(),
+            _ => waiting.pop().into_iter().collect(),
+        };
+        if !permits.is_empty() {
             let mut odoo = loop {
                 match office.odoo().await {
                     Ok(odoo) => break odoo,
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             };
-            approve(&mut odoo, &[permit]).await;
+            approve(&mut odoo, &permits).await;
         }
         let victim = dice.throw(3) as usize;
         match dice.throw(12) {
@@ -208,7 +223,11 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
         .filter(|(permit, _)| !waiting.contains(permit))
         .map(|(_, to)| (to.clone(), String::new()))
         .collect();
+    let told = 8 - listed.len() as i64;
+    let until = terms::lift(&office).await;
     finish(&office, &config, seed).await;
+    let wrong = terms::judge(&office, &limited, told, until).await;
+    assert!(wrong.is_empty(), "SOAK_SEED={seed}: {}", wrong.join("\n"));
     judge(&office, &marks, &approved, seed).await;
     let mut clean = 0;
     for mut daemon in ending {
@@ -230,7 +249,7 @@ async fn finish(office: &Office, config: &str, seed: u64) {
     loop {
         let left = count(
             office,
-            "with released as (update sicantik_notify.queue set state = 'pending', ready = true where state = 'held')
+            "with released as (update sicantik_notify.queue set state = 'pending', ready = true, waiting_for = null where state = 'held')
              select (select count(*) from sicantik_notify.queue) + (select count(*) from sicantik_notify.event)",
         )
         .await;

@@ -19,12 +19,17 @@ begin
     ) then
         return false;
     end if;
-    if p_rebind then
+    if p_rebind and exists (select from sicantik_notify.installation i
+                            where i.database_uuid is distinct from here.database_uuid
+                               or i.system_identifier <> here.system_identifier or i.database_oid <> here.database_oid) then
         -- Another database than before: secrets of the old one's daemons must not send from both.
-        delete from sicantik_notify.arming
-        where exists (select from sicantik_notify.installation i
-                      where i.database_uuid is distinct from here.database_uuid
-                         or i.system_identifier <> here.system_identifier or i.database_oid <> here.database_oid);
+        delete from sicantik_notify.arming;
+        -- And a person has decided that it goes on here: what another cluster counted as timelines says nothing.
+        delete from sicantik_notify.timeline;
+        insert into sicantik_notify.timeline (timeline, opened_at)
+        values (sicantik_notify.server_timeline(), sicantik_notify.clock());
+    end if;
+    if p_rebind then
         update sicantik_notify.installation
         set database_uuid = here.database_uuid, system_identifier = here.system_identifier,
             database_oid = here.database_oid, bound_at = clock_timestamp();

@@ -39,6 +39,8 @@ grant select on sicantik_notify.cron_job to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.cron_state to sicantik_notifyd;
 grant select, insert, delete on sicantik_notify.cron_run to sicantik_notifyd;
 grant select, delete on sicantik_notify.cron_request to sicantik_notifyd;
+grant select, update on sicantik_notify.timeline to sicantik_notifyd;
+grant select, insert, update, delete on sicantik_notify.lost_send to sicantik_notifyd;
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
@@ -68,7 +70,7 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance,
     sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped, sicantik_notify.v_firing,
-    sicantik_notify.v_api_token
+    sicantik_notify.v_api_token, sicantik_notify.v_failover
     to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -91,7 +93,8 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.show_phone(text),
     sicantik_notify.host_partner(bigint[]), sicantik_notify.host_group_members(text), sicantik_notify.host_inbound(text[]),
     sicantik_notify.host_reference(text[]),
-    sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
+    sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
+    sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings() to sicantik_notify_viewer;

@@ -15,7 +15,7 @@ begin
     end if;
     -- Half-open, and checked: one message goes first.
     update sicantik_notify.provider_health h
-    set open_until = sicantik_notify.clock(), checked_at = sicantik_notify.clock(), probe_until = null, openings = 0
+    set open_until = sicantik_notify.clock(), checked_at = sicantik_notify.clock(), probe_until = null, openings = 0, checked_in_vain = false
     where h.provider_id = v_id and h.open_until is not null;
     update sicantik_notify.provider_health h set next_send_at = null
     where h.provider_id = v_id and h.next_send_at > sicantik_notify.clock();

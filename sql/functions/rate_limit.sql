@@ -24,7 +24,7 @@ as $rate_waits$
 $rate_waits$;
 comment on function sicantik_notify.rate_waits(bigint) is 'Whether a message waits for its rule''s rate limit';
 
--- rate_ready(rule, most): how many of the rule's messages stand ready; counted up to `most`.
+-- rate_ready(rule, most): how many of the rule's messages stand ready and need a place; counted up to `most`.
 create or replace function sicantik_notify.rate_ready(p_rule bigint, p_most integer)
 returns bigint
 language sql
@@ -35,7 +35,7 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $rate_ready$
     select count(*)
-    from (select from sicantik_notify.queue q where q.rule_id = p_rule and q.state = 'pending' and q.ready
+    from (select from sicantik_notify.queue q where q.rule_id = p_rule and q.state = 'pending' and q.ready and not q.fallback
           order by q.scheduled_at limit p_most) x
 $rate_ready$;
 comment on function sicantik_notify.rate_ready(bigint, integer) is 'How many of a rule''s messages stand ready';

@@ -1,6 +1,9 @@
 -- Claims due messages: highest priority first, then oldest; one per recipient, none whose recipient has one in flight, none outside
 -- of its rule's hours, and of each rule no more than its rate limit has room for.
--- The permit is asked in the same statement (promise P13), and whether the queue's job is enabled (SICANTIK guide §7.4). The state is checked again in the outer UPDATE.
+-- The permit is asked in the same statement (promise P13), and whether the queue's job is enabled (SICANTIK guide §7.4) and the server's
+-- timeline open: after a failover nothing is claimed before the daemons have told what they sent; what they told waits for
+-- failover_settle and is passed by. The timeline is returned too: the caller gives back what it claimed on one that it has not
+-- reconciled itself. The state is checked again in the outer UPDATE.
 -- Index: queue_ready_idx for the candidates, queue_in_flight_idx for the recipients.
 -- Two claims must never wait for each other: rows are skipped when locked, and recipients by a lock of their own, because
 -- the unique index queue_in_flight_idx makes a claim wait for another one that took the same recipient, and two such waits
@@ -13,7 +16,11 @@
 -- Rows are written by id = any (array), which keeps to the primary key whatever the statistics say.
 -- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
 with permit as materialized (
-    select p.allowed from sicantik_notify.delivery_permit($1::text) p
+    select p.allowed and t.opened_at is not null as allowed, s.line,
+           (select l.attempt_id from sicantik_notify.lost_send l where l.settled_at is null limit 1) is not null as lost
+    from sicantik_notify.delivery_permit($1::text) p
+    cross join sicantik_notify.server_timeline() as s (line)
+    left join sicantik_notify.timeline t on t.timeline = s.line
     where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
 ), look as materialized (
     select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
@@ -21,6 +28,17 @@ with permit as materialized (
     where q.state = 'pending' and q.ready
       and (select p.allowed from permit p)
       and not exists (select from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone)
+      -- Not exists: a probe for each, and only after a failover.
+      and case when (select p.lost from permit p)
+               then (select l.attempt_id from sicantik_notify.lost_send l
+                     where l.settled_at is null and l.message_id = q.id and l.message_created_at = q.created_at
+                     limit 1) is null
+                    and (select l.attempt_id from sicantik_notify.lost_send l
+                         where l.settled_at is null and l.xact = q.xact and l.record_id = q.record_id and l.rule_id = q.rule_id
+                           and l.phone = q.phone and l.model = q.model and l.changed_at = q.changed_at
+                         limit 1) is null
+               else true
+          end
     order by q.priority desc, q.scheduled_at, q.id
     limit 2 * $3::bigint
 ), closed as materialized (
@@ -62,15 +80,24 @@ with permit as materialized (
 ), chosen as materialized (
     select h.id from head h order by h.priority desc, h.scheduled_at, h.id limit $3::bigint
 ), locked as materialized (
-    select q.id, q.phone, q.rule_id, q.urgent, q.priority, q.scheduled_at
+    select q.id, q.phone, q.rule_id, q.urgent, q.priority, q.scheduled_at, q.fallback
     from sicantik_notify.queue q
     where q.id = any (array(select c.id from chosen c)) and q.state = 'pending' and q.ready
     for update of q skip locked
 ), mine as materialized (
-    select l.id, l.rule_id, r.rate_limit_enabled as limited,
-           row_number() over (partition by l.rule_id order by l.urgent desc, l.priority desc, l.scheduled_at, l.id) as place
-    from (select l.* from locked l where pg_try_advisory_xact_lock(1936286068, hashtext(l.phone)) offset 0) l
-    join sicantik_notify.rule r on r.id = l.rule_id
+    select m.id, m.rule_id, m.limited,
+           row_number() over (partition by m.rule_id, m.limited order by m.urgent desc, m.priority desc, m.scheduled_at, m.id) as place
+    from (
+        select l.*,
+               -- A fallback has its place already, as long as that counts.
+               r.rate_limit_enabled
+               and not (l.fallback and exists (
+                   select from sicantik_notify.rate_usage u
+                   where u.rule_id = l.rule_id and u.message_id = l.id
+                     and u.ended_at > sicantik_notify.clock() - sicantik_notify.rate_period(r.rate_limit_period))) as limited
+        from (select l.* from locked l where pg_try_advisory_xact_lock(1936286068, hashtext(l.phone)) offset 0) l
+        join sicantik_notify.rule r on r.id = l.rule_id
+    ) m
 ), counting as materialized (
     select s.rule_id, s.used, s.reserved_at
     from sicantik_notify.rate_state s
@@ -94,7 +121,7 @@ with permit as materialized (
     cross join lateral (select count(*) as n from expired e where e.rule_id = c.rule_id) e
 ), allowed as materialized (
     -- A limited rule without a row of rate_state has no room.
-    select m.id, m.rule_id, o.now
+    select m.id, m.rule_id, case when m.limited then o.now end as now
     from mine m
     left join room o on o.rule_id = m.rule_id
     where not m.limited or m.place <= o.room
@@ -103,7 +130,7 @@ with permit as materialized (
     select a.rule_id, a.id, a.now from allowed a where a.now is not null
 ), tally as materialized (
     -- Not a subquery of the UPDATE: that would be asked again for a row that another claim has written since our snapshot.
-    select o.rule_id, o.now, o.used + (select count(*) from allowed a where a.rule_id = o.rule_id) as used from room o
+    select o.rule_id, o.now, o.used + (select count(*) from allowed a where a.rule_id = o.rule_id and a.now is not null) as used from room o
 ), counted as (
     update sicantik_notify.rate_state s set used = t.used, reserved_at = t.now from tally t where s.rule_id = t.rule_id
 ), over as materialized (
@@ -115,7 +142,8 @@ with permit as materialized (
     cross join lateral (
         select q.id
         from sicantik_notify.queue q
-        where q.rule_id = f.rule_id and q.state = 'pending' and q.ready and q.id <> all (array(select a.id from allowed a))
+        where q.rule_id = f.rule_id and q.state = 'pending' and q.ready and not q.fallback
+          and q.id <> all (array(select a.id from allowed a))
         order by q.scheduled_at
         limit 1000
         for update of q skip locked
@@ -132,4 +160,5 @@ from sicantik_notify.rule r
 where q.id = any (array(select a.id from allowed a)) and q.state = 'pending' and q.ready
   and r.id = q.rule_id and r.active
 returning q.id, q.claim_token, q.rule_id, q.partner_id, q.phone, q.template_key, q.context, q.tries, q.uncertain_sends,
-          q.postponed, q.not_through, q.reply_through, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff
+          q.postponed, q.not_through, q.reply_through, q.created_at, q.xact::text as xact, q.model, q.record_id, q.changed_at,
+          r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff, (select p.line from permit p) as timeline

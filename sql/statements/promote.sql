@@ -3,7 +3,7 @@
 -- id = any (array), which keeps to the primary key whatever the statistics say.
 -- $1 how many
 with due as materialized (
-    select w.id, w.rule_id, w.urgent, w.priority, w.scheduled_at, w.campaign_id
+    select w.id, w.rule_id, w.urgent, w.priority, w.scheduled_at, w.campaign_id, w.fallback
     from sicantik_notify.queue w
     where w.state = 'pending' and not w.ready and w.waiting_for is distinct from 'rule_inactive'
       and w.waiting_for is distinct from 'rate_limit' and w.waiting_for is distinct from 'campaign_paused'
@@ -21,8 +21,10 @@ with due as materialized (
     where r.id = any (array(select d.rule_id from due d))
 ), placed as materialized (
     select d.id, case when d.urgent then null else t.opens end as opens, t.active, s.sends,
-           t.room < row_number() over (partition by d.rule_id, s.sends and (t.opens is null or d.urgent)
-                                       order by d.urgent desc, d.priority desc, d.scheduled_at, d.id) as over
+           -- A fallback has its place.
+           not d.fallback
+           and t.room < row_number() over (partition by d.rule_id, s.sends and (t.opens is null or d.urgent), d.fallback
+                                           order by d.urgent desc, d.priority desc, d.scheduled_at, d.id) as over
     from due d
     join terms t on t.rule_id = d.rule_id
     left join sicantik_notify.campaign c on c.id = d.campaign_id

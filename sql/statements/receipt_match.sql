@@ -21,7 +21,9 @@ with due as materialized (
     cross join lateral (
         select a.id, a.message_id, a.provider_type, a.outcome
         from sicantik_notify.attempt a
-        where a.id = d.attempt_id and a.message_id = d.message_id and a.provider_id = d.provider_id
+        where a.id = d.attempt_id and a.provider_id = d.provider_id
+          -- After a failover the message may have another number here; then only the provider's id tells.
+          and (a.message_id = d.message_id or a.external_id = d.external_id)
           and (a.external_id is null or a.external_id = d.external_id)
         union all
         select a.id, a.message_id, a.provider_type, a.outcome

@@ -38,6 +38,7 @@ set state = case when l.on_wire is not null and (p.on_uncertain = 'hold' or q.un
                         else sicantik_notify.clock() + coalesce(p.uncertain_wait, interval '5 minutes') end,
     uncertain_sends = q.uncertain_sends + (l.on_wire is not null)::integer,
     possible_duplicate = q.possible_duplicate or l.on_wire is not null,
+    fallback = q.fallback and l.on_wire is null,
     last_error = case when l.on_wire is null then q.last_error
                       else 'the daemon stopped between the request and its answer' end,
     claimed_by = null, lease_until = null, on_wire = null

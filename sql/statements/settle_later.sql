@@ -1,11 +1,13 @@
 -- Puts messages back (retry, wait) or aside (hold), only under the claim that worked on them. Returns the ids that moved.
 -- A place within the rate limit is free one period after the call; at once where there was none.
--- $1 id, $2 token, $3 delay in seconds, $4 tries to add, $5 uncertain, $6 hold, $7 error, $8 waiting for a provider
+-- A fallback whose turn comes later keeps the place that it had: the providers that refused it are not asked again for it.
+-- $1 id, $2 token, $3 delay in seconds, $4 tries to add, $5 uncertain, $6 hold, $7 error, $8 waiting for a provider, $9 who refused it, as
+-- an array's text
 with mine as materialized (
-    select q.id, q.on_wire, s.token, s.delay, s.tries, s.uncertain, s.hold, s.error, s.provider
+    select q.id, q.on_wire, s.token, s.delay, s.tries, s.uncertain, s.hold, s.error, s.provider, s.refused::bigint[] as refused
     from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::integer[], $5::boolean[], $6::boolean[], $7::text[],
-                $8::boolean[])
-         as s (id, token, delay, tries, uncertain, hold, error, provider)
+                $8::boolean[], $9::text[])
+         as s (id, token, delay, tries, uncertain, hold, error, provider, refused)
     join sicantik_notify.queue q on q.id = s.id and q.claim_token = s.token and q.state = 'processing'
     where q.id = any ($1::bigint[])
     for update of q
@@ -25,6 +27,9 @@ set state = case when s.hold then 'held' else 'pending' end,
     uncertain_sends = q.uncertain_sends + s.uncertain::integer,
     possible_duplicate = q.possible_duplicate or s.uncertain,
     last_error = coalesce(s.error, q.last_error),
+    not_through = q.not_through || s.refused,
+    -- Put off without a call: it is what it was.
+    fallback = case when cardinality(s.refused) > 0 then true else q.fallback and s.on_wire is null end,
     claimed_by = null, lease_until = null, on_wire = null
 from mine s
 where q.id = s.id and q.id = any ($1::bigint[]) and q.claim_token = s.token and q.state = 'processing'

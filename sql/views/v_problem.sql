@@ -42,11 +42,13 @@ from (select q.rule_id, count(*) as messages, min(q.created_at) as since
 join sicantik_notify.rule r on r.id = h.rule_id
 union all
 select 'alarm', h.opened_at, 'provider ' || p.name, 'paused: ' || coalesce(h.last_error, ''),
-       'see the error; messages wait and burn no retries. It is probed by itself, next at ' || h.open_until
+       'see the error; messages wait and burn no retries. '
+       || case when h.checked_at >= h.open_until then 'It could not be checked, and the next message tries it'
+               else 'It is probed by itself, next at ' || h.open_until end
        || '; sicantik_notify.provider_resume(''' || p.name || ''') lets a message try at once'
 from sicantik_notify.provider_health h
 join sicantik_notify.provider p on p.id = h.provider_id
-where h.open_until is not null and coalesce(h.checked_at < h.open_until, true) and p.active
+where h.open_until is not null and (coalesce(h.checked_at < h.open_until, true) or h.checked_in_vain) and p.active
 union all
 select 'warning', t.updated_at, 'template ' || t.template_key, 'not sent through Meta: ' || t.meta_unfit,
        'mend it in WhatsApp Manager or here, then run sicantik-notifyd template sync; meanwhile gateways send it'
@@ -63,6 +65,23 @@ select 'alarm', i.started_at, 'instance ' || i.name || '/' || i.pid, 'does not s
        'if it should send, run sicantik-notifyd arm on its machine'
 from sicantik_notify.instance i
 where not i.delivering
+union all
+-- A week, so that whoever comes back to work sees it.
+select 'alarm', coalesce(f.opened_at, f.seen_at), 'failover to timeline ' || f.timeline,
+       case when f.opened_at is null
+            then format('the database moved to another server at %s: nothing is sent until the daemons that ran then have told what they '
+                        'sent last', f.seen_at::timestamptz(0))
+            else format('the database moved to another server at %s, and its last seconds did not: %s sends were missing (%s known to be '
+                        'sent, %s uncertain, %s without a message here), and %s due messages are uncertain because %s daemons could not be asked',
+                        f.seen_at::timestamptz(0), f.lost, f.sent, f.uncertain, f.absent, f.doubted, cardinality(f.unheard))
+       end,
+       case when f.opened_at is null
+            then 'it goes on by itself; start the daemons that ran before, and see their logs'
+            else 'see v_failover, and v_queue and v_log where possible_duplicate; it is shown for a week'
+       end
+from sicantik_notify.v_failover f
+where f.opened_at is null
+   or (f.lost > 0 or f.doubted > 0) and f.opened_at > sicantik_notify.clock() - interval '7 days'
 union all
 select 'alarm', w.since, 'daemon', 'work waits, and no daemon has shown a sign of life for a minute',
        'start it (systemctl start sicantik-notifyd), or see its log (journalctl -u sicantik-notifyd)'

@@ -95,7 +95,9 @@ impl Endpoint {
         // Names of the host must not stand in for PostgreSQL's: a function or an operator in public that fits better than the
         // one in pg_catalog would run with our rights, or the DBA's.
         let pinned = format!(
-            "{} -c search_path=pg_catalog,pg_temp",
+            // A commit that is reported is written (and, where the server has a synchronous standby, written there), whatever the
+            // database's own setting says: what is sent rests on it.
+            "{} -c search_path=pg_catalog,pg_temp -c synchronous_commit=on",
             config.get_options().unwrap_or_default()
         );
         let pinned = pinned.trim_start();

@@ -40,6 +40,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/host_identity.sql",
     "functions/delivery_permit.sql",
     "functions/bind_installation.sql",
+    "functions/server_timeline.sql",
     "functions/arm.sql",
     "functions/ensure_partitions.sql",
     "functions/drop_event_history.sql",
@@ -73,6 +74,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/inbound_take.sql",
     "functions/uninstall_statements.sql",
     "functions/server_findings.sql",
+    "functions/marketing_choice.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
@@ -94,6 +96,7 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_cron_job.sql",
     "views/v_cron_run.sql",
     "views/v_instance.sql",
+    "views/v_failover.sql",
     "views/v_problem.sql",
     "views/receipt_furthest.sql",
     "views/v_receipt.sql",

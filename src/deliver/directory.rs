@@ -25,6 +25,7 @@ use crate::queue::settle::{FinalState, Settlement, Verdict};
 const STRANGER: Recipient = Recipient {
     opted_in: false,
     last_inbound_at: None,
+    no_marketing: false,
 };
 /// How long a message waits while no provider can take it, at first.
 const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
@@ -249,7 +250,7 @@ impl Directory {
             now: DateTime::UNIX_EPOCH,
             recipient: Recipient {
                 opted_in: true,
-                last_inbound_at: None,
+                ..STRANGER
             },
             message: Message { key, context },
             candidates: &candidates,
@@ -427,6 +428,20 @@ impl Directory {
         asked: &[(Option<PartnerId>, &str)],
     ) -> Result<HashMap<String, Recipient>, tokio_postgres::Error> {
         let mut known: HashMap<String, Recipient> = HashMap::new();
+        let phones: Vec<&str> = asked.iter().map(|(_, phone)| *phone).collect();
+        if self.templates.values().any(|template| template.marketing) {
+            let stopped =
+                "select phone from sicantik_notify.consent where phone = any ($1) and marketing_stopped";
+            for row in client.query(stopped, &[&phones]).await? {
+                known.insert(
+                    row.get(0),
+                    Recipient {
+                        no_marketing: true,
+                        ..STRANGER
+                    },
+                );
+            }
+        }
         if !self
             .candidates
             .iter()
@@ -446,15 +461,8 @@ impl Directory {
             .collect();
         for (partner, phone) in asked {
             let opted_in = partner.and_then(|p| opted_in.get(&p.0)).copied().unwrap_or(false);
-            known.insert(
-                (*phone).to_owned(),
-                Recipient {
-                    opted_in,
-                    last_inbound_at: None,
-                },
-            );
+            known.entry((*phone).to_owned()).or_insert(STRANGER).opted_in = opted_in;
         }
-        let phones: Vec<&str> = asked.iter().map(|(_, phone)| *phone).collect();
         let ours =
             "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
         for row in client.query(ours, &[&phones]).await? {
@@ -514,6 +522,7 @@ pub(super) fn wait_for_provider(message: &Claimed, error: String) -> Verdict {
         uncertain: false,
         hold: false,
         for_provider: true,
+        refused_by: Vec::new(),
         error,
     }
 }
@@ -526,6 +535,7 @@ fn spaced(wait: Duration) -> Verdict {
         uncertain: false,
         hold: false,
         for_provider: false,
+        refused_by: Vec::new(),
         error: "Meta wants some seconds between two messages to one recipient".to_owned(),
     }
 }

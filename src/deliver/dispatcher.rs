@@ -27,6 +27,8 @@ pub struct Recipient {
     pub opted_in: bool,
     /// When the last message came from them.
     pub last_inbound_at: Option<DateTime<Utc>>,
+    /// Stopped promotional messages.
+    pub no_marketing: bool,
 }
 
 impl Recipient {
@@ -128,6 +130,9 @@ pub enum SkipReason {
     /// It took this very message and gave it up afterwards.
     #[error("the provider took this message and gave it up afterwards")]
     GaveUp,
+    /// Promotional, and the recipient said no.
+    #[error("the recipient stopped promotional messages, and the template is of category marketing")]
+    MarketingStopped,
     /// Meta's conditions are not met.
     #[error("the recipient has not opted in to Meta and has not written within 24 hours")]
     NotEligible,
@@ -212,8 +217,13 @@ pub fn choose<T: Templates + ?Sized>(facts: &Facts<'_, T>) -> Choice {
     let mut candidates: Vec<_> = facts.candidates.iter().collect();
     candidates.sort_by_key(|candidate| rank(candidate));
     let mut choice = Choice::default();
+    let unwanted = facts.recipient.no_marketing && is_marketing(facts);
     for candidate in candidates {
-        match route(facts, candidate) {
+        let found = match unwanted {
+            true => Err(SkipReason::MarketingStopped),
+            false => route(facts, candidate),
+        };
+        match found {
             Ok(route) => choice.routes.push(route),
             Err(reason) => choice.skipped.push(Skipped {
                 provider: candidate.id,
@@ -237,6 +247,16 @@ pub fn next_after(failure: &Failure, marketing: bool, urgent: bool, tries_used_u
         Fallback::IfUrgent => urgent,
         Fallback::AfterTries => urgent || tries_used_up,
     }
+}
+
+/// Whether any form of the template is promotional: a no to Meta's is a no to the gateways' text as well.
+fn is_marketing<T: Templates + ?Sized>(facts: &Facts<'_, T>) -> bool {
+    [ProviderKind::Meta, ProviderKind::Fonnte].iter().any(|kind| {
+        candidate_keys(*kind, facts.message.key, facts.keys)
+            .iter()
+            .filter_map(|key| facts.templates.template(key))
+            .any(|template| template.marketing)
+    })
 }
 
 /// Sorts as the providers are tried; the id makes the order of equals the same everywhere.

@@ -73,6 +73,8 @@ struct Known {
     ok_at: Option<Instant>,
     paused_until: Option<Instant>,
     half_open: bool,
+    /// As of the last look at the database.
+    was_open: bool,
 }
 
 /// What an answer says of its provider.
@@ -102,11 +104,14 @@ impl Health {
         until.is_some_and(|until| until > Instant::now())
     }
 
-    /// The database has been read: it knows better, also when an operator ended a pause.
-    pub fn agree(&self, circuits: impl Iterator<Item = (ProviderId, State)>) {
+    /// The database has been read: it knows better, also when an operator ended a pause. True: a circuit has closed since the last look.
+    pub fn agree(&self, circuits: impl Iterator<Item = (ProviderId, State)>) -> bool {
         let mut all = self.lock();
+        let mut closed = false;
         for (provider, state) in circuits {
             let known = all.entry(provider).or_default();
+            closed |= known.was_open && state == State::Closed;
+            known.was_open = state != State::Closed;
             known.half_open = state == State::HalfOpen;
             known.paused_until = match state {
                 State::Closed => None,
@@ -115,6 +120,7 @@ impl Health {
                 State::HalfOpen => known.paused_until.map(|at| at.min(Instant::now() + TICKET_PAUSE)),
             };
         }
+        closed
     }
 
     /// May a message go to this provider now? Through a half-open circuit only the one that gets the ticket.
@@ -173,7 +179,7 @@ impl Health {
 
     /// Notes what the check of a half-open account found: it opens again, or one message may go first.
     pub async fn note_check(&self, database: &Database, provider: ProviderId, report: &ProbeReport) {
-        use super::provider::Health::Down;
+        use super::provider::Health::{Down, Unknown};
         let noted = match &report.health {
             Down(failure) => {
                 let word = self.word_of(failure);
@@ -188,7 +194,10 @@ impl Health {
             _ => {
                 within(async {
                     let client = database.get().await.map_err(|e| e.to_string())?;
-                    let done = client.execute(sql::PROVIDER_CHECKED.sql, &[&provider.0]).await;
+                    let in_vain = matches!(report.health, Unknown { .. });
+                    let done = client
+                        .execute(sql::PROVIDER_CHECKED.sql, &[&provider.0, &in_vain])
+                        .await;
                     done.map(drop).map_err(|e| crate::db::describe(&e))
                 })
                 .await

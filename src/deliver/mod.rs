@@ -10,6 +10,7 @@
 pub(crate) mod caretaker;
 pub mod directory;
 pub mod dispatcher;
+mod failover;
 pub(crate) mod health;
 pub mod pace;
 pub mod provider;
@@ -34,10 +35,12 @@ use crate::observe::metrics;
 use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
+use crate::queue::memory::Memory;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
 use caretaker::Caretaker;
 use directory::Directory;
+use failover::Gate;
 use health::{Health, Terms};
 use pace::{Pace, Turns};
 use sending::{Prepared, Sender};
@@ -52,6 +55,9 @@ const HOUSEKEEPING: Duration = Duration::from_millis(1000);
 /// How long after a change of the configuration messages are looked for that were parked or enqueued under the old one:
 /// longer than any evaluation or claim that saw it.
 const AFTERMATH: Duration = Duration::from_secs(90);
+
+/// How long after a circuit has closed messages are looked for that were put to wait for it a moment too late.
+const LATECOMERS: Duration = Duration::from_secs(10);
 
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +86,8 @@ pub struct Deliverer {
     pub client: provider::Client,
     /// What this process holds, for the heartbeat.
     pub holding: Holding,
+    /// What this process has sent in the last seconds.
+    pub memory: Memory,
     /// Sign of progress.
     pub pulse: Pulse,
 }
@@ -94,9 +102,12 @@ struct Work {
     caretaker: Caretaker,
     /// When the next message may go to accounts that had no room.
     turns: HashMap<ProviderId, Instant>,
+    gate: Gate,
     kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
+    /// When a circuit was last seen to have closed.
+    recovered: Option<Instant>,
 }
 
 impl Deliverer {
@@ -114,9 +125,16 @@ impl Deliverer {
             caretaker: Caretaker::new(self.database.clone(), self.client.clone(), health.clone()),
             turns: HashMap::new(),
             health,
+            gate: Gate::new(
+                self.memory.clone(),
+                self.holding.clone(),
+                self.instance,
+                self.config.failover_window(),
+            ),
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
+            recovered: None,
         };
         while !stop.is_cancelled() {
             self.pulse.beat();
@@ -157,7 +175,7 @@ impl Deliverer {
             self.keep_house(work).await?;
             work.kept_house = Some(Instant::now());
         }
-        if !self.config.enabled {
+        if !self.config.enabled || !work.gate.is_open() {
             return Ok(false);
         }
         let concurrency = self.config.concurrency as usize;
@@ -173,7 +191,11 @@ impl Deliverer {
     }
 
     async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
-        let client = self.database.get().await?;
+        let mut client = self.database.get().await?;
+        // Before anything is taken over: what the last seconds of an old primary held is not to be judged by what stands here.
+        if !work.gate.pass(&mut client, Instant::now()).await? {
+            return Ok(());
+        }
         for lost in recover(&client, self.config.dead_after(), self.instance, &self.holding).await? {
             if lost.uncertain {
                 tracing::warn!(
@@ -207,6 +229,9 @@ impl Deliverer {
         admit(&client).await?;
         if self.config.enabled {
             self.read_directory(work, &client).await?;
+            if work.recovered.is_some_and(|at| at.elapsed() < LATECOMERS) {
+                retry_provider(&client).await?;
+            }
             work.caretaker
                 .look(&client, &self.arming, &work.directory)
                 .await?;
@@ -220,7 +245,9 @@ impl Deliverer {
         client: &deadpool_postgres::Client,
     ) -> Result<(), tokio_postgres::Error> {
         work.directory.refresh(client).await?;
-        work.health.agree(work.directory.circuits());
+        if work.health.agree(work.directory.circuits()) {
+            work.recovered = Some(Instant::now());
+        }
         // The database knows best: other instances reserve too, and an operator may have ended a pause.
         let now = Instant::now();
         work.turns = work
@@ -243,6 +270,12 @@ impl Deliverer {
             return Ok(false);
         }
         let ids: Vec<_> = claimed.iter().map(|m| (m.id, m.held.token())).collect();
+        if !claimed.iter().all(|m| work.gate.admits(m.timeline)) {
+            work.gate.shut();
+            work.kept_house = None;
+            hand_back(&client, &ids).await?;
+            return Ok(true);
+        }
         let (routed, settled) = match self.route(work, &client, claimed).await {
             Ok(routed) => routed,
             Err(error) => {
@@ -402,6 +435,7 @@ impl Deliverer {
                 client: self.client.clone(),
                 instance: self.instance,
                 health: work.health.clone(),
+                memory: self.memory.clone(),
                 fresh: Duration::from_millis(self.config.heartbeat_ms),
             };
             let settlements = work.settlements.clone();

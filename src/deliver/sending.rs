@@ -12,13 +12,14 @@ use super::dispatcher::{Route, next_after};
 use super::health::Health;
 use super::pace::{Pace, reserve};
 use super::provider::failure::{Fails, Mark, RetrySame};
-use super::provider::{Answer, Client, Failure, Outgoing, Report};
+use super::provider::{Answer, Class, Client, Failure, Outgoing, Report};
 use crate::db::Database;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
 use crate::observe::metrics;
 use crate::queue::claim::Claimed;
+use crate::queue::memory::{Memory, Through};
 use crate::queue::settle::{AttemptEnd, FinalState, FinishedAttempt, Settlement, Verdict, finish_attempts};
 
 /// What the code itself does not time, and burns no try.
@@ -202,6 +203,8 @@ pub struct Sender {
     pub instance: i64,
     /// Health of the providers.
     pub health: Health,
+    /// What this process has sent.
+    pub memory: Memory,
     /// A record of an attempt that is older than this is looked at again before the request is written.
     pub fresh: Duration,
 }
@@ -212,6 +215,7 @@ impl Sender {
         let routes = std::mem::take(&mut message.routes);
         let mut attempt = first;
         let mut finished: Vec<FinishedAttempt> = Vec::new();
+        let (mut refused_by, mut account_refused) = (Vec::new(), false);
         let mut routes = routes.iter().peekable();
         let verdict = loop {
             let Some(to) = routes.next() else {
@@ -221,9 +225,22 @@ impl Sender {
                 finished.push(not_sent(attempt));
                 break later(Duration::from_secs(1), "not sent: the daemon stood still".into());
             }
+            let through = Through {
+                provider: to.route.provider,
+                kind: to.route.kind.as_str(),
+                template_key: to.route.template_key_used.as_str(),
+            };
+            self.memory.begin(
+                &message.claimed,
+                through,
+                attempt.id,
+                attempt.started_at,
+                Instant::now(),
+            );
             let report = self.call(&message, to, attempt).await;
             let end = end_of(&report);
             metrics::attempted(to.route.kind.as_str(), end.outcome, end.class, end.duration);
+            self.memory.end(attempt.id, &end, Instant::now());
             finished.push(FinishedAttempt {
                 id: attempt.id,
                 started_at: attempt.started_at,
@@ -242,7 +259,13 @@ impl Sender {
                 Answer::Uncertain { error } => break uncertain(&message, to, error),
                 Answer::Refused(failure) => failure,
             };
-            self.mark(to, &failure).await;
+            self.mark(&message, to, &failure).await;
+            refused_by.push(to.route.provider);
+            // An account that is mended meanwhile may take it: it stays a way, and the next claim's call counts as a first one.
+            account_refused |= failure.class == Class::Account;
+            if account_refused {
+                refused_by.clear();
+            }
             let used_up = tries_used_up(&message.claimed, &failure);
             if next_after(&failure, to.route.marketing, false, used_up) {
                 while let Some(next) = routes.peek()
@@ -264,7 +287,7 @@ impl Sender {
                     "{}: {}: {}; its turn at {} comes later",
                     to.route.kind, failure.code, failure.message, next.route.kind
                 );
-                break later(wait, error);
+                break fallback_later(wait, refused_by, error);
             }
             tracing::info!(
                 QUEUE_ID = message.claimed.id.0,
@@ -287,10 +310,8 @@ impl Sender {
                 }
                 // The refusal is certain: put the message back, the fallback comes with the next claim.
                 Err(error) => {
-                    break later(
-                        SHORT_PAUSE,
-                        format!("the fallback could not be recorded: {error}"),
-                    );
+                    let error = format!("the fallback could not be recorded: {error}");
+                    break fallback_later(SHORT_PAUSE, refused_by, error);
                 }
             }
         };
@@ -326,11 +347,35 @@ impl Sender {
         }
     }
 
-    /// Remembers what a refusal says of the template, so that the next message does not meet it too.
-    async fn mark(&self, to: &RouteTo, failure: &Failure) {
-        if failure.consequences().mark != Some(Mark::Template) {
-            return;
+    /// Remembers what a refusal says of the template or of the recipient, so that the next message does not meet it too.
+    async fn mark(&self, message: &Prepared, to: &RouteTo, failure: &Failure) {
+        match failure.consequences().mark {
+            Some(Mark::Template) => self.mark_template(to, failure).await,
+            Some(Mark::OptOut) => self.mark_opt_out(message).await,
+            Some(Mark::Number) | None => {}
         }
+    }
+
+    async fn mark_opt_out(&self, message: &Prepared) {
+        let marked = async {
+            let client = self.database.get().await.map_err(|e| e.to_string())?;
+            client
+                .execute(
+                    "select sicantik_notify.marketing_choice($1, sicantik_notify.clock(), true)",
+                    &[&message.claimed.phone],
+                )
+                .await
+                .map_err(|e| crate::db::describe(&e))
+        };
+        if let Err(error) = marked.await {
+            tracing::warn!(
+                error,
+                "A recipient's stop of promotional messages could not be noted."
+            );
+        }
+    }
+
+    async fn mark_template(&self, to: &RouteTo, failure: &Failure) {
         let key = to.route.template_key_used.as_str();
         let why =
             format!("Meta refused it ({}: {})", failure.code, failure.message).replace('\0', "\u{fffd}");
@@ -501,6 +546,20 @@ fn later(delay: Duration, error: String) -> Verdict {
         uncertain: false,
         hold: false,
         for_provider: false,
+        refused_by: Vec::new(),
+        error,
+    }
+}
+
+/// It was refused for certain, and the next provider is asked later.
+fn fallback_later(delay: Duration, refused_by: Vec<ProviderId>, error: String) -> Verdict {
+    Verdict::Later {
+        delay,
+        burns_try: false,
+        uncertain: false,
+        hold: false,
+        for_provider: false,
+        refused_by,
         error,
     }
 }
@@ -517,6 +576,7 @@ fn uncertain(message: &Prepared, to: &RouteTo, error: String) -> Verdict {
         uncertain: true,
         hold,
         for_provider: false,
+        refused_by: Vec::new(),
         error,
     }
 }
@@ -552,6 +612,7 @@ fn refused(message: &Prepared, to: &RouteTo, failure: &Failure) -> Verdict {
         uncertain: false,
         hold: false,
         for_provider: false,
+        refused_by: Vec::new(),
         error: error.clone(),
     };
     let failed = || Verdict::Done {

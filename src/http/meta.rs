@@ -4,7 +4,9 @@
 use serde_json::Value;
 
 use super::accounts::Account;
-use super::news::{AccountNews, Inbound, News, Receipt, State, TemplateNews, id, person, seconds, storable};
+use super::news::{
+    AccountNews, Inbound, News, Preference, Receipt, State, TemplateNews, id, person, seconds, storable,
+};
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::deliver::provider::Failure;
 
@@ -27,6 +29,7 @@ pub fn read(body: &Value, accounts: &[&Account]) -> News {
                         news.templates.extend(template(value, entry, account.id));
                     }
                 }
+                Some("user_preferences") => preferences(value, accounts, &mut news),
                 _ => {}
             }
         }
@@ -34,17 +37,49 @@ pub fn read(body: &Value, accounts: &[&Account]) -> News {
     news
 }
 
+/// "No more promotional messages from this business", as WhatsApp offers it beside each of them, and its end.
+fn preferences(value: &Value, accounts: &[&Account], news: &mut News) {
+    let Some(account) =
+        whose(value, accounts).or(accounts.first().filter(|_| value.get("metadata").is_none()))
+    else {
+        return;
+    };
+    let wanted = |one: &Value| {
+        if one.get("category")?.as_str()? != "marketing_messages" {
+            return None;
+        }
+        Some(Preference {
+            provider: account.id,
+            phone: person(one.get("wa_id")?.as_str()?)?,
+            stopped: match one.get("value")?.as_str()? {
+                "stop" => true,
+                "resume" => false,
+                _ => return None,
+            },
+            at: seconds(one.get("timestamp")),
+        })
+    };
+    news.preferences
+        .extend(array(value.get("user_preferences")).filter_map(wanted));
+}
+
+/// The account that a value speaks of, by its number.
+fn whose<'a, 'b>(value: &Value, accounts: &'b [&'a Account]) -> Option<&'b &'a Account> {
+    let number = id(value.pointer("/metadata/phone_number_id"));
+    accounts
+        .iter()
+        .find(|account| number.is_some() && account.phone_number_id == number)
+}
+
 fn array(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
 }
 
 fn messages(value: &Value, accounts: &[&Account], news: &mut News) {
-    let number = id(value.pointer("/metadata/phone_number_id"));
-    let ours = accounts
-        .iter()
-        .find(|account| number.is_some() && account.phone_number_id == number);
     // Another number of the same app, which somebody else uses.
-    let Some(account) = ours else { return };
+    let Some(account) = whose(value, accounts) else {
+        return;
+    };
     news.receipts
         .extend(array(value.get("statuses")).filter_map(|s| receipt(s, account.id)));
     news.inbound
@@ -241,6 +276,35 @@ mod tests {
                 .as_ref()
                 .is_some_and(|f| f.code == "131031")
         );
+    }
+
+    #[test]
+    fn what_people_want() {
+        let account = an_account(7, ProviderKind::Meta, Some("1099"));
+        let one = |category: &str, value: &str, who: &str| json!({ "wa_id": who, "category": category, "value": value, "timestamp": 1795300000 });
+        let value = |number: &str| {
+            json!({ "metadata": { "phone_number_id": number }, "contacts": [],
+                    "user_preferences": [one("marketing_messages", "stop", "6281200000001"),
+                                         one("marketing_messages", "resume", "6281200000002"),
+                                         one("marketing_messages", "perhaps", "6281200000003"),
+                                         one("something_else", "stop", "6281200000004"),
+                                         one("marketing_messages", "stop", "ID.1"), 5] })
+        };
+        let news = read(&body("user_preferences", value("1099")), &[&account]);
+        let seen: Vec<_> = news
+            .preferences
+            .iter()
+            .map(|p| (p.phone.as_e164(), p.stopped, p.at.map(|at| at.timestamp())))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("+6281200000001", true, Some(1_795_300_000)),
+                ("+6281200000002", false, Some(1_795_300_000))
+            ]
+        );
+        let others = read(&body("user_preferences", value("1098")), &[&account]);
+        assert_eq!(others, News::default());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct News {
     pub inbound: Vec<Inbound>,
     /// States of templates.
     pub templates: Vec<TemplateNews>,
+    /// What people want.
+    pub preferences: Vec<Preference>,
     /// States of accounts.
     pub accounts: Vec<AccountNews>,
 }
@@ -150,6 +152,19 @@ pub struct TemplateNews {
     pub event: String,
     /// Why.
     pub reason: Option<String>,
+    /// When; `None`: now.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// Somebody told WhatsApp whether they want promotional messages from this business.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preference {
+    /// Account.
+    pub provider: ProviderId,
+    /// Who.
+    pub phone: Phone,
+    /// They do not.
+    pub stopped: bool,
     /// When; `None`: now.
     pub at: Option<DateTime<Utc>>,
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::store::StoreError;
@@ -13,6 +14,7 @@ use crate::db::ids::ProviderId;
 use crate::db::listener::Wakes;
 use crate::db::statements as sql;
 use crate::deliver::health::{Health, Terms};
+use crate::deliver::provider::failure::Mark;
 use crate::deliver::provider::{Answer, Class, Failure, ProviderKind};
 
 /// Receipts in one transaction.
@@ -81,6 +83,7 @@ impl Receipts {
         if !failed.is_empty() {
             again = tx.query(sql::RECEIPT_REQUEUE.sql, &[&failed]).await?;
         }
+        let marked = mark(&tx, &fresh).await?;
         let statement = tx.prepare_cached(sql::RECEIPT_SETTLE.sql).await?;
         let settled = tx.query(&statement, &[]).await?;
         tx.commit().await?;
@@ -91,6 +94,13 @@ impl Receipts {
             tracing::warn!(
                 QUEUE_ID = id,
                 "Message {old} was given up by its provider after it had been accepted; it goes out again as message {id}."
+            );
+        }
+        for row in &marked {
+            let (key, why): (&str, &str) = (row.get(0), row.get(1));
+            tracing::warn!(
+                TEMPLATE = key,
+                "Template {key} is not sent through Meta any more: {why}."
             );
         }
         for row in &settled {
@@ -148,6 +158,34 @@ impl Receipts {
             }
         }
     }
+}
+
+/// Remembers what late failures say of templates and recipients. Returns the templates that are not used at Meta any more.
+async fn mark(
+    tx: &deadpool_postgres::Transaction<'_>,
+    fresh: &[tokio_postgres::Row],
+) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+    let (mut attempts, mut whys, mut times) = (vec![], vec![], vec![]);
+    let mut opted_out: Vec<i64> = Vec::new();
+    for row in fresh {
+        let Some(failure) = failure(row) else { continue };
+        match failure.consequences().mark {
+            Some(Mark::Template) => {
+                attempts.push(row.get::<_, i64>("attempt_id"));
+                whys.push(format!("Meta gave it up ({}: {})", failure.code, failure.message));
+                times.push(row.get::<_, DateTime<Utc>>("at"));
+            }
+            Some(Mark::OptOut) => opted_out.push(row.get("attempt_id")),
+            Some(Mark::Number) | None => {}
+        }
+    }
+    if !opted_out.is_empty() {
+        tx.query(sql::RECEIPT_OPT_OUT.sql, &[&opted_out]).await?;
+    }
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.query(sql::RECEIPT_MARK.sql, &[&attempts, &whys, &times]).await
 }
 
 fn failure(row: &tokio_postgres::Row) -> Option<Failure> {

@@ -54,6 +54,25 @@ pub async fn store(database: &Database, news: &News, words: &Words) -> Result<()
             );
         }
     }
+    for wish in &news.preferences {
+        let changed: bool = tx
+            .query_one(
+                "select sicantik_notify.marketing_choice($1, coalesce($2, sicantik_notify.clock()), $3)",
+                &[&wish.phone.as_e164(), &wish.at, &wish.stopped],
+            )
+            .await?
+            .get(0);
+        if changed {
+            let (phone, word) = (
+                wish.phone.masked(),
+                if wish.stopped { "no more" } else { "again" },
+            );
+            tracing::info!(
+                PROVIDER_ID = wish.provider.0,
+                "{phone} wants {word} promotional messages."
+            );
+        }
+    }
     for template in &news.templates {
         template_state(&tx, template).await?;
     }

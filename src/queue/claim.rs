@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
 
 use super::holding::{Held, Holding};
-use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RuleId};
+use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RecordId, RuleId};
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 
@@ -23,6 +24,10 @@ pub struct Claimed {
     pub id: MessageId,
     /// The claim.
     pub held: Held,
+    /// Timeline of the server on which it was claimed.
+    pub timeline: i64,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Rule.
     pub rule: RuleId,
     /// Its code, for log lines.
@@ -47,6 +52,21 @@ pub struct Claimed {
     pub reply_through: Option<ProviderId>,
     /// The rule's retries.
     pub retries: Retries,
+}
+
+/// What names a message beside its id: after a failover ids may be given out again, and a change evaluated again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// The host's transaction, where it is of one change.
+    pub xact: Option<String>,
+    /// Model of the record.
+    pub model: Option<String>,
+    /// The record.
+    pub record: Option<RecordId>,
+    /// When the host wrote.
+    pub changed_at: Option<DateTime<Utc>>,
 }
 
 /// When a rule tries again (SICANTIK guide §4.2).
@@ -114,6 +134,14 @@ fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
     Claimed {
         id: MessageId(row.get("id")),
         held: holding.hold(ClaimToken(row.get("claim_token"))),
+        timeline: row.get("timeline"),
+        origin: Origin {
+            created_at: row.get("created_at"),
+            xact: row.get("xact"),
+            model: row.get("model"),
+            record: row.get::<_, Option<i64>>("record_id").map(RecordId),
+            changed_at: row.get("changed_at"),
+        },
         rule: RuleId(row.get("rule_id")),
         rule_code: row.get("rule_code"),
         partner: row.get::<_, Option<i64>>("partner_id").map(PartnerId),

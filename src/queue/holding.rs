@@ -27,6 +27,11 @@ impl Holding {
         self.lock().iter().map(|token| token.0).collect()
     }
 
+    /// Whether this claim lives.
+    pub fn holds(&self, token: ClaimToken) -> bool {
+        self.lock().contains(&token)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashSet<ClaimToken>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,5 +22,7 @@
 pub mod claim;
 pub mod enqueue;
 pub mod holding;
+pub mod memory;
 pub mod recover;
 pub mod settle;
+pub mod timeline;

@@ -93,6 +93,9 @@ pub enum Verdict {
         hold: bool,
         /// None of the providers can take it now: it waits for one, and tries again when the configuration changes.
         for_provider: bool,
+        /// Providers that refused it, where the next one is only still to be asked: they are not asked again, and the place within the
+        /// rate limit that it had counts for the next one too.
+        refused_by: Vec<ProviderId>,
         /// Why.
         error: String,
     },
@@ -148,6 +151,7 @@ impl Settlement {
                 uncertain: true,
                 hold: true,
                 for_provider: false,
+                refused_by: Vec::new(),
                 error,
             },
             ..self
@@ -156,7 +160,7 @@ impl Settlement {
 }
 
 /// A provider's words as PostgreSQL takes them: text there cannot hold NUL, which JSON can.
-fn storable(text: &str) -> String {
+pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -287,7 +291,8 @@ async fn later(
     batch: &[Settlement],
 ) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
     let (mut ids, mut tokens, mut delays, mut tries) = (vec![], vec![], vec![], vec![]);
-    let (mut uncertains, mut holds, mut errors, mut waits) = (vec![], vec![], vec![], vec![]);
+    let (mut uncertains, mut holds, mut errors, mut waits, mut refusers) =
+        (vec![], vec![], vec![], vec![], vec![]);
     for s in batch {
         if let Verdict::Later {
             delay,
@@ -295,6 +300,7 @@ async fn later(
             uncertain,
             hold,
             for_provider,
+            refused_by,
             error,
         } = &s.verdict
         {
@@ -306,6 +312,9 @@ async fn later(
             holds.push(*hold);
             errors.push(storable(error));
             waits.push(*for_provider);
+            // Arrays of arrays must be even: as text.
+            let refused: Vec<String> = refused_by.iter().map(ToString::to_string).collect();
+            refusers.push(format!("{{{}}}", refused.join(",")));
         }
     }
     if ids.is_empty() {
@@ -323,6 +332,7 @@ async fn later(
                 &holds,
                 &errors,
                 &waits,
+                &refusers,
             ],
         )
         .await?;

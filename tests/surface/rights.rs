@@ -19,6 +19,7 @@ const VIEWS: &[&str] = &[
     "v_template",
     "v_capture",
     "v_problem",
+    "v_failover",
     "v_blacklist",
     "v_receipt",
     "receipt_furthest",

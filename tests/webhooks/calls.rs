@@ -63,18 +63,6 @@ async fn only_what_the_app_signed_is_believed() {
         assert_eq!(status(&answer), expected, "{header}");
     }
     // The gateway signs well-formed JSON only; signed nonsense needs the key.
-    let signed = |body: &str| {
-        use hmac::{Hmac, KeyInit, Mac};
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(crate::bench::APP_SECRET.as_bytes()).unwrap();
-        mac.update(body.as_bytes());
-        let hex: String = mac
-            .finalize()
-            .into_bytes()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        format!("x-hub-signature-256: sha256={hex}\r\n")
-    };
     let right = raw(&bench.address, &post("/webhook/meta", &signed(body), body)).await;
     assert_eq!(status(&right), 200);
     let cut = &body[..30];
@@ -282,4 +270,58 @@ async fn it_is_off_by_default() {
     desk.message("+6281200005030").await;
     desk.accepted(1).await;
     assert!(!daemon.log().contains("Listening for webhooks"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_truncated_changes_nothing_and_the_whole_one_still_counts() {
+    let bench = bench().await;
+    let (id, external) = bench.sent_through_meta("+6281200005040").await;
+    let value = json!({ "messaging_product": "whatsapp",
+        "metadata": { "phone_number_id": sicantik_notifyd::testkit::gateway::Gateway::META_PHONE_ID },
+        "statuses": [{ "id": external, "status": "delivered", "timestamp": "1795300000" }] });
+    let body = json!({ "object": "whatsapp_business_account",
+        "entry": [{ "id": "1", "changes": [{ "field": "messages", "value": value }] }] })
+    .to_string();
+    let signature = signed(&body);
+    for length in [0, 1, 40, body.len() - 1] {
+        // Announced as short as it is: the signature is of other bytes.
+        let said = raw(
+            &bench.address,
+            &post("/webhook/meta", &signature, &body[..length]),
+        )
+        .await;
+        assert_eq!(status(&said), 403, "{length} bytes");
+        // Announced whole, and cut in the middle.
+        let mut cut = TcpStream::connect(&bench.address).await.unwrap();
+        let head = format!(
+            "POST /webhook/meta HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{signature}content-length: {}\r\n\r\n{}",
+            body.len(),
+            &body[..length]
+        );
+        cut.write_all(head.as_bytes()).await.unwrap();
+        cut.shutdown().await.unwrap();
+        let said = answer(&mut cut).await;
+        assert!(said.is_empty() || status(&said) == 400, "{length} bytes: {said}");
+    }
+    let stored = "select (select count(*) from sicantik_notify.receipt_inbox) + (select count(*) from sicantik_notify.receipt)";
+    assert_eq!(bench.desk.number(stored).await, 0);
+    // Meta comes again, and then it counts.
+    let said = raw(&bench.address, &post("/webhook/meta", &signature, &body)).await;
+    assert_eq!(status(&said), 200);
+    bench.receipts_taken().await;
+    assert_eq!(bench.told(id).await.as_deref(), Some("delivered"));
+}
+
+/// The header with the app's signature of a body.
+fn signed(body: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(crate::bench::APP_SECRET.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let hex: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    format!("x-hub-signature-256: sha256={hex}\r\n")
 }

@@ -1,6 +1,7 @@
 //! What people write: the 24-hour window, STOP and MULAI, consent.
 
 use serde_json::json;
+use sicantik_notifyd::testkit::gateway::webhook::MetaEvent;
 use sicantik_notifyd::testkit::gateway::{Gateway, Provider};
 
 use crate::bench::{Bench, bench};
@@ -290,4 +291,67 @@ async fn the_rule_behind_the_confirmation_watches_nothing_and_is_no_problem() {
             .await,
         None
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_promotional_messages_gets_none_through_no_provider_and_everything_else() {
+    let bench = bench().await;
+    let meta = bench.meta();
+    let prefer = async |word: &str, at: u64| {
+        let event = MetaEvent::Preference {
+            from: WHO.to_owned(),
+            value: word.to_owned(),
+        };
+        assert_eq!(bench.meta().at(at).post(&[event]).await.unwrap(), 200);
+    };
+    bench
+        .desk
+        .sql(
+            "insert into sicantik_notify.template (template_key, name, body, parameters, meta_category)
+             values ('promo', 'Promo', 'Halo {{partner_name}}', '{partner_name}', 'marketing'),
+                    ('info', 'Info', 'Yth. {{partner_name}}', '{partner_name}', 'utility');
+             update sicantik_notify.template set meta_category = 'marketing' where template_key = 'izin_selesai_diproses'",
+        )
+        .await;
+    let failed = async |id: i64| {
+        bench
+            .desk
+            .until(&format!(
+                "select state = 'failed' and error like '%stopped promotional messages%' from sicantik_notify.log where id = {id}"
+            ))
+            .await;
+    };
+    prefer("stop", 1_795_300_000).await;
+    // What comes late changes nothing.
+    prefer("resume", 1_795_299_000).await;
+    // Neither Meta's promotional template, nor its text through a gateway, nor a text that is promotional itself.
+    for template in ["permit_ready", "promo"] {
+        failed(bench.desk.message_to(None, WHO, template).await).await;
+    }
+    assert_eq!(bench.desk.office.gateway.count(), 0);
+    // Everything else, and everybody else.
+    bench.desk.message_to(None, WHO, "info").await;
+    bench.desk.message_to(None, "+6281200007002", "promo").await;
+    bench.desk.accepted(2).await;
+    prefer("resume", 1_795_301_000).await;
+    bench.desk.message_to(None, WHO, "promo").await;
+    bench.desk.accepted(3).await;
+
+    // Meta's late "the user stopped" is the same word.
+    bench
+        .desk
+        .sql("update sicantik_notify.template set meta_category = null where template_key = 'izin_selesai_diproses'")
+        .await;
+    let (_, external) = bench.sent_through_meta("+6281200007003").await;
+    assert_eq!(
+        meta.send_failed(&external, 131_050, "User stopped")
+            .await
+            .unwrap(),
+        200
+    );
+    bench
+        .desk
+        .until("select marketing_stopped from sicantik_notify.consent where phone = '+6281200007003'")
+        .await;
+    failed(bench.desk.message_to(None, "+6281200007003", "promo").await).await;
 }

@@ -389,6 +389,11 @@ async fn a_failure_for_good_too_late_or_of_a_retry_sends_nothing() {
     assert_eq!(meta.send_failed(&external, 132015, "paused").await.unwrap(), 200);
     bench.receipts_taken().await;
     assert_eq!(bench.furthest(late).await.as_deref(), Some("failed"));
+    // It also says that the template is not usable, which is another story.
+    bench
+        .desk
+        .sql("update sicantik_notify.template set meta_unfit = null")
+        .await;
     assert_eq!(
         bench
             .desk
@@ -554,4 +559,91 @@ async fn metas_word_about_a_template_decides_whether_meta_is_used() {
     assert_eq!(bench.desk.text(status).await.as_deref(), Some("approved"));
     bench.desk.message(NUMBER).await;
     assert_eq!(bench.desk.accepted(2).await[1].provider, Provider::Meta);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_is_paused_or_disabled_after_the_acceptance_is_left_to_gateways() {
+    let bench = bench().await;
+    let meta = bench.meta();
+    let unfit =
+        "select meta_unfit from sicantik_notify.template where template_key = 'izin_selesai_diproses'";
+    for (code, number) in [(132_015, 0), (132_016, 1)] {
+        let phone = format!("+628120000810{number}");
+        let (id, external) = bench.sent_through_meta(&phone).await;
+        let before = bench.desk.office.gateway.count();
+        assert_eq!(
+            meta.send_failed(&external, code, "Template is paused")
+                .await
+                .unwrap(),
+            200
+        );
+        // This message goes out again, through a gateway.
+        bench
+            .desk
+            .until(&format!(
+                "select exists (select from sicantik_notify.log where retry_of = {id} and state = 'sent' and provider_type = 'fonnte')"
+            ))
+            .await;
+        let why = bench.desk.text(unfit).await.unwrap();
+        assert!(why.starts_with(&format!("Meta gave it up ({code}: ")), "{why}");
+        bench
+            .desk
+            .until("select exists (select from sicantik_notify.v_problem where about = 'template izin_selesai_diproses')")
+            .await;
+        // And the next one does not meet Meta's no.
+        let next = bench.desk.message(&phone).await;
+        bench
+            .desk
+            .until(&format!(
+                "select provider_type = 'fonnte' from sicantik_notify.log where id = {next} and state = 'sent'"
+            ))
+            .await;
+        assert_eq!(bench.desk.office.gateway.count(), before + 2);
+        bench
+            .desk
+            .sql("update sicantik_notify.template set meta_unfit = null")
+            .await;
+    }
+    // A failure from before the template was found in order says nothing.
+    let (late, external) = bench.sent_through_meta("+6281200008110").await;
+    bench
+        .desk
+        .sql("update sicantik_notify.template set meta_synced_at = clock_timestamp() + interval '1 minute'")
+        .await;
+    assert_eq!(meta.send_failed(&external, 132_015, "paused").await.unwrap(), 200);
+    bench.receipts_taken().await;
+    assert_eq!(bench.furthest(late).await.as_deref(), Some("failed"));
+    assert_eq!(bench.desk.text(unfit).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_kept_for_ninety_days() {
+    let bench = bench().await;
+    let meta = bench.meta();
+    let mut ids = Vec::new();
+    for (number, days) in [(0, 89), (1, 91)] {
+        let (id, external) = bench.sent_through_meta(&format!("+628120000820{number}")).await;
+        assert_eq!(meta.send_status(&external, "delivered").await.unwrap(), 200);
+        bench.receipts_taken().await;
+        bench
+            .desk
+            .sql(&format!(
+                "update sicantik_notify.receipt set received_at = received_at - interval '{days} days' where message_id = {id}"
+            ))
+            .await;
+        ids.push(id);
+    }
+    // The daemon drops what is older when it starts, and then every hour.
+    let crate::bench::Bench { desk, daemon, .. } = bench;
+    drop(daemon);
+    let _next = desk.quick().await;
+    desk.until(&format!(
+        "select array_agg(message_id) = '{{{}}}' from sicantik_notify.receipt",
+        ids[0]
+    ))
+    .await;
+    // An operator may want another age.
+    desk.sql("update sicantik_notify.setting set value = '30' where key = 'receipt_days'")
+        .await;
+    assert_eq!(desk.number("select sicantik_notify.receipt_forget(100)").await, 1);
 }

@@ -78,10 +78,12 @@ fn pair() -> BTreeMap<TemplateKey, Template> {
 const OPTED_IN: Recipient = Recipient {
     opted_in: true,
     last_inbound_at: None,
+    no_marketing: false,
 };
 const STRANGER: Recipient = Recipient {
     opted_in: false,
     last_inbound_at: None,
+    no_marketing: false,
 };
 
 fn choose_for(
@@ -154,6 +156,7 @@ fn meta_needs_consent_or_an_open_window() {
     let wrote = |hours: i64, seconds: i64| Recipient {
         opted_in: false,
         last_inbound_at: Some(now() - TimeDelta::hours(hours) - TimeDelta::seconds(seconds)),
+        no_marketing: false,
     };
     let table = [
         (OPTED_IN, true),

@@ -54,6 +54,13 @@ pub enum MetaEvent {
         /// What.
         text: String,
     },
+    /// A user stopped promotional messages, or wants them again (`stop`, `resume`).
+    Preference {
+        /// Who.
+        from: String,
+        /// The word.
+        value: String,
+    },
     /// A template changed its status at Meta's.
     TemplateStatus {
         /// Name.
@@ -182,6 +189,13 @@ impl<'g> MetaWebhooks<'g> {
                 value["contacts"] = json!([{ "profile": { "name": "Budi" }, "wa_id": from }]);
                 value["messages"] = json!([{ "from": from, "id": self.gateway.meta().fresh_wamid(),
                     "timestamp": self.time().to_string(), "type": "text", "text": { "body": text } }]);
+            }
+            MetaEvent::Preference { from, value: word } => {
+                let from = super::numbers::digits(from);
+                value["contacts"] = json!([{ "profile": { "name": "Budi" }, "wa_id": from }]);
+                value["user_preferences"] = json!([{ "wa_id": from, "detail": "User requested it",
+                    "category": "marketing_messages", "value": word, "timestamp": self.time() }]);
+                return json!({ "field": "user_preferences", "value": value });
             }
             MetaEvent::TemplateStatus {
                 name,
