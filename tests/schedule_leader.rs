@@ -215,7 +215,7 @@ async fn a_leader_that_is_frozen_in_the_middle_of_a_run_leaves_nothing_of_it() {
     // It holds its term, and waits for the table of events.
     stand
         .desk
-        .until("select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert into sicantik_notify.event %')")
+        .until("select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%insert into sicantik_notify.event %')")
         .await;
     stand.daemon(leader).signal("STOP").await.unwrap();
     lock.rollback().await.unwrap();

@@ -1,5 +1,6 @@
 -- server_findings(): what is wrong with the server or with the state of our tables in it, as v_problem and `doctor` show it. The owner's
--- rights, so that everybody sees the same; of sessions of others only their snapshot's age is read. What an office accepts is left out:
+-- rights, so that everybody sees the same; of sessions of others only their snapshot's age is read. (Queue and events are looked at in
+-- v_problem itself, which holds to the tables whatever their names.) What an office accepts is left out:
 -- alter database … set sicantik_notify.accepted_findings = 'setting synchronous_commit, replication slot archive'
 create or replace function sicantik_notify.server_findings()
 returns table (severity text, since timestamptz, about text, summary text, remedy text)
@@ -8,9 +9,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $server_findings$
-    with now as materialized (
-        select sicantik_notify.clock() as at
-    ), found (severity, since, about, summary, remedy) as (
+    with found (severity, since, about, summary, remedy) as (
         select 'alarm', null::timestamptz, 'setting ' || s.name, s.name || ' is off: a crash of the server can corrupt or lose what was committed',
                'set it on in postgresql.conf and restart or reload the server'
         from pg_settings s
@@ -44,8 +43,8 @@ as $server_findings$
         select 'warning', p.prepared, 'prepared transaction ' || p.gid,
                'it is prepared since ' || p.prepared || ': it keeps its locks, and dead rows of queue and event cannot be removed',
                format('commit prepared %L, or rollback prepared %L', p.gid, p.gid)
-        from pg_prepared_xacts p, now n
-        where p.database = current_database() and p.prepared < n.at - interval '10 minutes'
+        from pg_prepared_xacts p
+        where p.database = current_database() and p.prepared < sicantik_notify.clock() - interval '10 minutes'
         union all
         select case when s.wal_status in ('lost', 'unreserved') then 'alarm' else 'warning' end, null, 'replication slot ' || s.slot_name,
                format('nobody reads it, and it keeps %s of WAL (%s)', pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)),
@@ -66,18 +65,6 @@ as $server_findings$
         from (select count(*) as used, current_setting('max_connections')::integer as most
               from pg_stat_activity a where a.backend_type = 'client backend') u
         where u.used > 0.9 * u.most
-        union all
-        select 'warning', w.since, 'queue', 'messages are due since ' || w.since || ' and nobody takes them',
-               'see v_queue.waiting_for of the oldest, v_provider, and journalctl -u sicantik-notifyd'
-        from (select min(q.scheduled_at) as since from sicantik_notify.queue q where q.state = 'pending' and q.ready) w, now n
-        where w.since < n.at - interval '15 minutes'
-          and exists (select from sicantik_notify.instance i where i.heartbeat_at > n.at - interval '1 minute')
-        union all
-        select 'alarm', w.since, 'events', 'changes wait for their evaluation since ' || w.since,
-               'see journalctl -u sicantik-notifyd; evaluate.enabled must be true for one daemon at least'
-        from (select (select e.occurred_at from sicantik_notify.event e order by e.id limit 1) as since) w, now n
-        where w.since < n.at - interval '5 minutes'
-          and exists (select from sicantik_notify.instance i where i.heartbeat_at > n.at - interval '1 minute')
     )
     select f.severity, f.since, f.about, f.summary, f.remedy
     from found f

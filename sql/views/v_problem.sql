@@ -132,6 +132,18 @@ select 'warning', null, 'job process_queue', 'is disabled, and messages wait: no
 where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and not j.active)
   and exists (select from sicantik_notify.queue q where q.state = 'pending' and q.ready)
 union all
+select 'warning', w.since, 'queue', 'messages are due since ' || w.since || ' and nobody takes them',
+       'see v_queue.waiting_for of the oldest, v_provider, and journalctl -u sicantik-notifyd'
+from (select (select min(q.scheduled_at) from sicantik_notify.queue q where q.state = 'pending' and q.ready) as since) w
+where w.since < sicantik_notify.clock() - interval '15 minutes'
+  and exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
+union all
+select 'alarm', w.since, 'events', 'changes wait for their evaluation since ' || w.since,
+       'see journalctl -u sicantik-notifyd; evaluate.enabled must be true for one daemon at least'
+from (select (select e.occurred_at from sicantik_notify.event e order by e.id limit 1) as since) w
+where w.since < sicantik_notify.clock() - interval '5 minutes'
+  and exists (select from sicantik_notify.instance i where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute')
+union all
 select 'warning', null, 'host cron ' || s.cron_id, 'Odoo''s scheduled action "' || s.name || '" sends WhatsApp messages too: people may get two',
        'if this daemon is to send them, its owner switches it off: update public.ir_cron set active = false where id = ' || s.cron_id
 from sicantik_notify.host_senders() s
