@@ -124,9 +124,12 @@ async fn a_frozen_daemon_neither_sends_nor_settles_what_was_taken_over() {
     let frozen = desk.daemon(&format!("{QUICK}concurrency = 1\n")).await;
     let first = desk.message("+6281200004300").await;
     assert!(hold.arrived_within(PATIENCE).await);
+    // All in one claim: with one in its hand it takes no more.
+    desk.sql("begin").await;
     for i in 1..5 {
         desk.message(&format!("+62812000043{i:02}")).await;
     }
+    desk.sql("commit").await;
     desk.until("select count(*) = 5 from sicantik_notify.queue where state = 'processing'")
         .await;
     frozen.signal("STOP").await.unwrap();
