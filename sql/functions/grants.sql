@@ -35,6 +35,9 @@ grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
 grant select on sequence sicantik_notify.miss to sicantik_notifyd;
+-- Reading the slot: where it stands is the daemon's to write, what it covers is not.
+grant select on sicantik_notify.capture_slot, sicantik_notify.capture_slot_table to sicantik_notifyd;
+grant update (position, moved_at, transactions, events) on sicantik_notify.capture_slot to sicantik_notifyd;
 
 -- Operators write configuration, except secrets; viewers look.
 grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
@@ -69,8 +72,10 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.host_reference(text[]),
     sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text)
     to sicantik_notifyd;
-grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders()
-    to sicantik_notify_viewer;
+grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
+    sicantik_notify.slot_name() to sicantik_notify_viewer;
+grant execute on function sicantik_notify.slot_refusal(), sicantik_notify.slot_name(), sicantik_notify.log_timeline(),
+    sicantik_notify.is_secret(text, text) to sicantik_notifyd;
 grant execute on function sicantik_notify.host_senders() to sicantik_notifyd;
 
 -- Queue and delivery: what the daemon's statements call, and what operators call.

@@ -4,6 +4,7 @@
 //! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
 mod arm;
+mod capture;
 mod check;
 mod demo;
 mod domain;
@@ -82,6 +83,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Print, install, verify or remove the hooks on Odoo's tables, as a DBA
     Hooks(hooks::Args),
+    /// Change how Odoo's writes are captured, as a DBA
+    Capture(capture::Args),
     /// Allow the daemon of this machine to send from this database
     ///
     /// A copy of a database never sends. After a move or a restore, this says that the database in hand is the real one.
@@ -191,6 +194,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Run => run::execute(config, read).await,
         Command::Migrate(args) => migrate::execute(&config, args).await,
         Command::Hooks(args) => hooks::execute(&config, args).await,
+        Command::Capture(args) => Box::pin(capture::execute(&config, args)).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
         Command::Explain(args) => explain::execute(&config, args).await,

@@ -1,4 +1,214 @@
-//! Capture by logical replication: the host's committed transactions become rows of `event`, and nothing of ours stands on
-//! its tables.
+//! Capture by logical replication: the host's committed transactions become the rows of `event` that the hooks would have
+//! written, and nothing of ours stands on its tables or runs in its transactions.
+//!
+//! Promises: a transaction is stored whole, once, in the order of the commits, whoever dies when; a transaction of a million
+//! rows takes no more memory than a small one; what cannot be read is said aloud, and never skipped in silence; one instance
+//! reads, the others wait and take over.
+//!
+//! The database decides whether there is a slot to read (`capture_slot`); [`decode`] reads messages, [`watch`] decides what
+//! is an event, [`value`] writes its values, [`ledger`] stores, [`wire`] connects, [`session`] joins them.
 
 pub mod decode;
+pub mod ledger;
+pub mod scripts;
+pub mod session;
+pub mod value;
+pub mod watch;
+pub mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::CaptureConfig;
+use crate::db::listener::Wakes;
+use crate::db::{ConnectError, Endpoint};
+use crate::observe::pulse::Pulse;
+use decode::DecodeError;
+use ledger::Ledger;
+use session::Session;
+use wire::WireError;
+
+/// The problem that stands while the slot cannot be read.
+const PROBLEM: &str = "capture slot";
+/// How often it is asked whether there is a slot now.
+const IDLE: Duration = Duration::from_secs(2);
+/// Between two tries for a slot that another instance reads.
+const BUSY: Duration = Duration::from_secs(1);
+/// Between two tries where a person must do something first.
+const REFUSED: Duration = Duration::from_secs(5);
+/// A stop waits this long for what is being stored; what is not committed comes again.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Why the slot is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refused a statement.
+    #[error("{}", crate::db::describe(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// The log's connection.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Bytes that are no message, or do not fit the ones before.
+    #[error("the log cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    /// A change of a relation that was not described.
+    #[error("the log cannot be read: a change of relation {0}, which was not described")]
+    Relation(u32),
+    /// Changes outside of a transaction.
+    #[error("the log cannot be read: a change outside of a transaction")]
+    Outside,
+    /// What lies between would be lost or told twice.
+    #[error("{0}")]
+    Refused(String),
+    /// Another consumer stored events.
+    #[error("another instance has stored changes meanwhile")]
+    Overtaken,
+    /// The slot was given up.
+    #[error("capture from the slot has ended")]
+    Gone,
+    /// Nothing came for too long, not even our own message.
+    #[error("nothing came out of the log for {0:?}, although something was written")]
+    Silent(Duration),
+}
+
+/// Why a session ended well.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The hooks capture; nothing to read.
+    NoSlot,
+    /// The daemon ends.
+    Stopped,
+}
+
+/// The stage.
+#[derive(Clone)]
+pub struct Replication {
+    /// The server, or several of which one accepts writes.
+    pub endpoint: Endpoint,
+    /// Settings.
+    pub config: CaptureConfig,
+    /// What it wakes.
+    pub wakes: Arc<Wakes>,
+    /// Sign of progress.
+    pub pulse: Pulse,
+}
+
+impl Replication {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut said: Option<String> = None;
+        while !stop.is_cancelled() {
+            self.pulse.beat();
+            let late = async {
+                stop.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            let end = tokio::select! {
+                () = late => return,
+                end = Box::pin(self.session(&stop, &mut said)) => end,
+            };
+            let pause = match end {
+                Ok(End::Stopped) => return,
+                Ok(End::NoSlot) => IDLE,
+                Err(error) => self.explain(&error, &mut said).await,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Reads as long as it goes well.
+    async fn session(&self, stop: &CancellationToken, said: &mut Option<String>) -> Result<End, SlotError> {
+        let (server, ledger) = self.connect().await?;
+        let Some(state) = ledger.state().await? else {
+            return Ok(End::NoSlot);
+        };
+        if let Some(refusal) = state.refusal {
+            return Err(SlotError::Refused(refusal));
+        }
+        if !state.published {
+            return Err(SlotError::Refused(format!(
+                "publication {} is gone",
+                state.publication
+            )));
+        }
+        if state.active_pid.is_some() {
+            return Err(WireError::Busy.into());
+        }
+        let client = wire::open(&server, &state.slot, &state.publication, state.position).await?;
+        ledger.problem(PROBLEM, None).await?;
+        *said = None;
+        tracing::info!(
+            SLOT = state.slot.as_str(),
+            "Reading {} from {}.",
+            state.slot,
+            state.position
+        );
+        Session::new(self, ledger, client, &state).run(stop).await
+    }
+
+    /// The server that accepts writes, and a connection to it.
+    async fn connect(&self) -> Result<(Endpoint, Ledger), SlotError> {
+        let mut last = None;
+        for server in self.endpoint.servers() {
+            match server.connect().await {
+                Ok(client) => return Ok((server, Ledger::new(client).await?)),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or(SlotError::Gone, SlotError::Connect))
+    }
+
+    /// Says what went wrong, once; how long to wait.
+    async fn explain(&self, error: &SlotError, said: &mut Option<String>) -> Duration {
+        let text = error.to_string();
+        let new = said.as_ref() != Some(&text);
+        *said = Some(text.clone());
+        match error {
+            SlotError::Wire(WireError::Busy) => {
+                if new {
+                    tracing::info!("Another instance reads the slot; this one waits to take over.");
+                }
+                BUSY
+            }
+            SlotError::Overtaken | SlotError::Gone => {
+                tracing::info!("{text}.");
+                BUSY
+            }
+            SlotError::Connect(_)
+            | SlotError::Server(_)
+            | SlotError::Silent(_)
+            | SlotError::Wire(WireError::Lost(_)) => {
+                tracing::warn!(error = %text, "Reading the slot was interrupted; trying again.");
+                BUSY
+            }
+            SlotError::Wire(WireError::Refused(_))
+            | SlotError::Refused(_)
+            | SlotError::Decode(_)
+            | SlotError::Relation(_)
+            | SlotError::Outside => {
+                if new {
+                    tracing::error!(error = %text, "The slot cannot be read.");
+                }
+                let remedy = match error {
+                    SlotError::Refused(_) => {
+                        "run sicantik-notifyd hooks install (as a DBA): reading begins anew, and what lies between becomes a problem of its own"
+                    }
+                    _ => wire::remedy(&text),
+                };
+                if let Ok((_, ledger)) = self.connect().await {
+                    // The next try says it again.
+                    let _ = ledger.problem(PROBLEM, Some((&text, remedy))).await;
+                }
+                REFUSED
+            }
+        }
+    }
+}
