@@ -35,7 +35,8 @@ as $slot_identity$
 $slot_identity$;
 comment on function sicantik_notify.slot_identity(oid) is 'The replica identity of a table, as ALTER TABLE writes it';
 
--- slot_blind(relation): the table, or those of its partitions that hold rows, whose old rows the server does not log.
+-- slot_blind(relation): the table, and those of its partitions, whose old rows the server does not log: the identity of the
+-- partition decides what is logged, and that of its root how it is sent.
 create or replace function sicantik_notify.slot_blind(p_relation oid)
 returns table (relation regclass)
 language sql
@@ -45,7 +46,7 @@ as $slot_blind$
     select c.oid::regclass
     from pg_class c
     where c.oid in (select p_relation union all select t.relid from pg_partition_tree(p_relation) t)
-      and c.relkind = 'r' and c.relreplident <> 'f'
+      and c.relkind in ('r', 'p') and c.relreplident <> 'f'
     order by c.oid
 $slot_blind$;
 comment on function sicantik_notify.slot_blind(oid) is 'Relations of a table whose old rows the server does not log';

@@ -135,11 +135,16 @@ pub(super) async fn run_parts(
 
 /// Brings `capture_plan` up to date with the configuration, as the daemon does. Gives the connection back.
 pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-    let tx = client.transaction().await?;
-    tx.batch_execute("set local role sicantik_notify_owner").await?;
-    let configuration = Configuration::load(&tx).await?;
-    publish(&tx, &configuration.plan()).await?;
-    tx.commit().await?;
+    let configuration = loop {
+        let tx = client.transaction().await?;
+        tx.batch_execute("set local role sicantik_notify_owner").await?;
+        let configuration = Configuration::load(&tx).await?;
+        let published = publish(&tx, &configuration.plan(), configuration.version).await?;
+        tx.commit().await?;
+        if published.is_some() {
+            break configuration;
+        }
+    };
     for statement in grants::grant_columns(&client, &configuration.tables()).await? {
         eprintln!(
             "conditions read what the daemon may not read; the owner of the tables must run: {statement}"

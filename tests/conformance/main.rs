@@ -3,5 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod order;
 mod stand;
+mod triggers;
+mod values;
 mod writes;

@@ -136,6 +136,7 @@ impl Stand {
 macro_rules! on_both {
     ($name:ident, $stand:ident, $body:block) => {
         mod $name {
+            #[allow(unused_imports)]
             use super::*;
             async fn body($stand: $crate::stand::Stand) $body
 
