@@ -5,6 +5,7 @@ create table sicantik_notify.capture_slot (
     only_row          boolean primary key default true check (only_row),
     slot_name         name not null,
     publication_name  name not null,
+    publication_oid   oid not null,
     system_identifier text not null,
     timeline          integer not null,
     begun_at          timestamptz not null default clock_timestamp(),
@@ -20,6 +21,8 @@ comment on table sicantik_notify.capture_slot is
 comment on column sicantik_notify.capture_slot.only_row is 'There is one row at most';
 comment on column sicantik_notify.capture_slot.slot_name is 'The replication slot';
 comment on column sicantik_notify.capture_slot.publication_name is 'The publication';
+comment on column sicantik_notify.capture_slot.publication_oid is
+    'Its oid: what was written while there was another one, or none, cannot be read from the log by this one';
 comment on column sicantik_notify.capture_slot.system_identifier is 'Of the cluster in which the position means something';
 comment on column sicantik_notify.capture_slot.timeline is 'Timeline on which the position means something';
 comment on column sicantik_notify.capture_slot.begun_at is 'When the slot was made, or made anew';

@@ -88,6 +88,9 @@ begin
         return format('replication slot %s stands at %s, but only changes up to %s were stored: somebody else read it, or it was made anew',
                       known.slot_name, stands.confirmed_flush_lsn, known.position);
     end if;
+    if exists (select from pg_publication p where p.pubname = known.publication_name and p.oid <> known.publication_oid) then
+        return format('publication %s was made anew: what was written without it cannot be read', known.publication_name);
+    end if;
     if sicantik_notify.log_timeline() <> known.timeline then
         return format('the server is on timeline %s, the position was stored on timeline %s (a standby was promoted, or a backup restored): '
                       'changes since %s may have been lost', sicantik_notify.log_timeline(), known.timeline, known.moved_at::timestamptz(0));
@@ -111,8 +114,10 @@ declare
     known   sicantik_notify.capture_slot;
     here    record;
     refusal constant text := sicantik_notify.slot_refusal();
+    publication oid;
     start   pg_lsn;
 begin
+    select p.oid into strict publication from pg_publication p where p.pubname = 'sicantik_notify';
     select s.confirmed_flush_lsn into strict start from pg_replication_slots s where s.slot_name = sicantik_notify.slot_name();
     select * into strict here from sicantik_notify.host_identity();
     select * into known from sicantik_notify.capture_slot for update;
@@ -128,10 +133,10 @@ begin
         on conflict (key) do update set last_seen = clock_timestamp(), summary = excluded.summary;
     end if;
     insert into sicantik_notify.capture_slot as c
-        (slot_name, publication_name, system_identifier, timeline, begun_lsn, position)
-    values (sicantik_notify.slot_name(), 'sicantik_notify', here.system_identifier, sicantik_notify.log_timeline(), start, start)
+        (slot_name, publication_name, publication_oid, system_identifier, timeline, begun_lsn, position)
+    values (sicantik_notify.slot_name(), 'sicantik_notify', publication, here.system_identifier, sicantik_notify.log_timeline(), start, start)
     on conflict (only_row) do update
-    set slot_name = excluded.slot_name, publication_name = excluded.publication_name,
+    set slot_name = excluded.slot_name, publication_name = excluded.publication_name, publication_oid = excluded.publication_oid,
         system_identifier = excluded.system_identifier, timeline = excluded.timeline, begun_at = clock_timestamp(),
         begun_lsn = excluded.begun_lsn, position = excluded.position, moved_at = clock_timestamp();
     delete from sicantik_notify.problem p where p.key = 'capture slot';
@@ -139,9 +144,10 @@ end
 $slot_begin$;
 comment on function sicantik_notify.slot_begin() is 'Lets the daemon read from where it stopped, or from where the slot stands, and says what was lost';
 
--- slot_takes(table, identity): the border from which on the slot captures a table. The caller holds a lock that no writer of
--- the table shares: who wrote it before has committed, and stands before this place of the log.
-create or replace function sicantik_notify.slot_takes(p_table text, p_identity text)
+-- slot_takes(table, identity, gap): the border from which on the slot captures a table. The caller holds a lock that no writer of
+-- the table shares: who wrote it before has committed, and stands before this place of the log. `gap`: why changes of a table
+-- that was the slot's all the time may have been missed until now.
+create or replace function sicantik_notify.slot_takes(p_table text, p_identity text, p_gap text)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -154,6 +160,19 @@ begin
             message = format('%s is on its way from the slot to the hook', p_table),
             hint = 'Finish that first: sicantik-notifyd capture switch triggers';
     end if;
+    insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
+    select 'hook gap of ' || p_table, x.since, 'alarm',
+           format('between %s and %s changes of %s may not have been captured: %s', x.since::timestamptz(0),
+                  clock_timestamp()::timestamptz(0), p_table, p_gap),
+           format('look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = %L',
+                  'hook gap of ' || p_table)
+    from (select coalesce(max(h.sound_at), max(t.changed_at)) as since
+          from sicantik_notify.capture_slot_table t
+          left join sicantik_notify.capture_plan p on p.table_name = t.table_name
+          left join sicantik_notify.hook_check h on h.model = p.model
+          where t.table_name = p_table and t.until_lsn is null) x
+    where p_gap is not null and x.since is not null
+    on conflict (key) do update set last_seen = clock_timestamp(), summary = excluded.summary;
     insert into sicantik_notify.capture_slot_table as t (table_name, from_lsn, identity)
     values (p_table, pg_current_wal_insert_lsn(), p_identity)
     on conflict (table_name) do update
@@ -163,7 +182,7 @@ begin
         until_lsn = null, changed_at = clock_timestamp();
 end
 $slot_takes$;
-comment on function sicantik_notify.slot_takes(text, text) is 'Draws the border from which on the slot captures a table';
+comment on function sicantik_notify.slot_takes(text, text, text) is 'Draws the border from which on the slot captures a table';
 
 -- slot_yields(table): the border from which on the hook captures the table again, under the same lock.
 create or replace function sicantik_notify.slot_yields(p_table text)

@@ -18,6 +18,7 @@ declare
     slot   constant text := sicantik_notify.slot_name();
     publication constant text := 'sicantik_notify';
     known  sicantik_notify.capture_slot;
+    useless boolean;
     plan   record;
     leaf   record;
     hook   record;
@@ -44,14 +45,22 @@ begin
         return next;
     end if;
 
-    -- A slot that the server gave up (wal_status lost) is of no use to anybody.
-    if exists (select from pg_replication_slots s where s.slot_name = slot and s.wal_status = 'lost') then
-        part := 'lost slot ' || slot;
-        step := 1;
-        statement := format('select pg_drop_replication_slot(%L)', slot);
-        return next;
+    -- A slot that the server gave up (wal_status lost) is of no use to anybody, nor one that is to be read by a publication that
+    -- was not there when the log was written.
+    useless := exists (select from pg_replication_slots s where s.slot_name = slot and s.wal_status = 'lost')
+        or exists (select from pg_replication_slots s where s.slot_name = slot and s.confirmed_flush_lsn <= known.position
+                   and not exists (select from pg_publication p where p.oid = known.publication_oid));
+    if useless then
+        part := 'useless slot ' || slot;
+        step := 0;
+        foreach statement in array array[
+            format('select pg_terminate_backend(s.active_pid) from pg_replication_slots s where s.slot_name = %L and s.active', slot),
+            format('select pg_drop_replication_slot(%L)', slot)] loop
+            step := step + 1;
+            return next;
+        end loop;
     end if;
-    if not exists (select from pg_replication_slots s where s.slot_name = slot and s.wal_status is distinct from 'lost') then
+    if useless or not exists (select from pg_replication_slots s where s.slot_name = slot) then
         part := 'slot ' || slot;
         step := 1;
         statement := E'-- Waits until every transaction that is open now has ended. From here on the server keeps its log until the daemon has\n'
@@ -63,7 +72,7 @@ begin
 
     -- Also after a slot was lost or a standby was promoted: reading begins anew, and what lies between is said aloud.
     if known.slot_name is null or sicantik_notify.slot_refusal() is not null
-       or not exists (select from pg_replication_slots s where s.slot_name = slot and s.wal_status is distinct from 'lost') then
+       or useless or not exists (select from pg_replication_slots s where s.slot_name = slot) then
         part := 'position of ' || slot;
         step := 0;
         foreach statement in array array[
@@ -78,6 +87,8 @@ begin
 
     for plan in
         select p.model, p.table_name, c.oid as relation, c.relkind,
+               exists (select from pg_publication_rel r join pg_publication b on b.oid = r.prpubid
+                       where b.pubname = publication and r.prrelid = c.oid) as published,
                to_regprocedure(format('sicantik_notify.%I()', 'capture_' || p.table_name))::oid as function
         from sicantik_notify.capture_plan p
         join pg_class c on c.oid = to_regclass(format('public.%I', p.table_name)) and c.relkind in ('r', 'p')
@@ -102,8 +113,7 @@ begin
             list := list || (E'-- The server writes the whole old row into its log, so that the daemon can tell what changed.\n'
                              || format('alter table only %s replica identity full', leaf.relation));
         end loop;
-        if not exists (select from pg_publication_rel r join pg_publication b on b.oid = r.prpubid
-                       where b.pubname = publication and r.prrelid = plan.relation) then
+        if not plan.published then
             list := list || format('alter publication %I add table %spublic.%I', publication,
                                    case plan.relkind when 'r' then 'only ' else '' end, plan.table_name);
         end if;
@@ -117,8 +127,10 @@ begin
         list := list || array['set local role sicantik_notify_owner']
             || case when plan.function is not null
                     then array[format('drop function sicantik_notify.%I()', 'capture_' || plan.table_name)] else '{}' end
-            || array[E'-- The border.\n' || format('select sicantik_notify.slot_takes(%L, %L)', plan.table_name,
-                         (select sicantik_notify.slot_identity(plan.relation))),
+            || array[E'-- The border.\n' || format('select sicantik_notify.slot_takes(%L, %L, %L)', plan.table_name,
+                         sicantik_notify.slot_identity(plan.relation),
+                         case when not plan.published then 'it was not in the publication'
+                              when exists (select from sicantik_notify.slot_blind(plan.relation)) then 'its old rows were not in the log' end),
                      'reset role'];
         foreach statement in array list loop
             step := step + 1;

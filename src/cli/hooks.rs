@@ -21,7 +21,7 @@ pub(super) struct Args {
 enum Action {
     /// Print what `install` runs, to read it first or to run it by hand
     Sql,
-    /// Install the hooks on the tables that active triggers watch, or the slot and publication of backend logical
+    /// Install the hooks on the tables that active triggers watch, or the slot that reads them
     ///
     /// One short transaction a table, tried again while Odoo holds its lock. Safe to run again: what is missing is made.
     Install,
@@ -29,7 +29,7 @@ enum Action {
     ///
     /// Prints each difference with its remedy. Exit code 3 if there is one.
     Verify,
-    /// Remove every hook from Odoo's tables, which are then as they were; slot and publication too
+    /// Remove every hook and the slot: Odoo's tables are then as they were
     ///
     /// Nothing is captured from then on. The schema sicantik_notify stays.
     Remove,

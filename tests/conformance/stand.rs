@@ -1,4 +1,5 @@
 //! An office whose changes are captured by one of the two backends and not evaluated: events stay and can be looked at.
+#![allow(dead_code)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -143,15 +143,13 @@ impl Replication {
             return Err(WireError::Busy.into());
         }
         let client = wire::open(&server, &state.slot, &state.publication, state.position).await?;
-        ledger.problem(PROBLEM, None).await?;
-        *said = None;
         tracing::info!(
             SLOT = state.slot.as_str(),
             "Reading {} from {}.",
             state.slot,
             state.position
         );
-        Session::new(self, ledger, client, &state).run(stop).await
+        Session::new(self, ledger, client, &state).run(stop, said).await
     }
 
     /// The server that accepts writes, and a connection to it.

@@ -77,6 +77,7 @@ pub struct Session<'a> {
     blind: HashSet<String>,
     heard: Instant,
     beat: Option<Instant>,
+    well: bool,
 }
 
 impl<'a> Session<'a> {
@@ -100,6 +101,7 @@ impl<'a> Session<'a> {
             blind: HashSet::new(),
             heard: Instant::now(),
             beat: None,
+            well: false,
         }
     }
 
@@ -107,7 +109,11 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`SlotError`]: what was not committed comes again in the next session.
-    pub async fn run(mut self, stop: &CancellationToken) -> Result<End, SlotError> {
+    pub async fn run(
+        mut self,
+        stop: &CancellationToken,
+        said: &mut Option<String>,
+    ) -> Result<End, SlotError> {
         loop {
             self.stage.pulse.beat();
             // Whatever has come already is stored together.
@@ -123,7 +129,11 @@ impl<'a> Session<'a> {
             match event {
                 Ok(Ok(Some(event))) => {
                     self.heard = Instant::now();
+                    let whole = matches!(event, ReplicationEvent::Commit { .. });
                     self.take(event).await?;
+                    if whole {
+                        self.is_well(said).await?;
+                    }
                     if self.events as usize >= PORTION || self.waiting.len() >= PORTION {
                         self.settle(false).await?;
                     }
@@ -133,9 +143,19 @@ impl<'a> Session<'a> {
                 Err(_) => {
                     self.settle(false).await?;
                     self.look_around().await?;
+                    self.is_well(said).await?;
                 }
             }
         }
+    }
+
+    /// A transaction came, or nothing went wrong for a moment: what was said before is over.
+    async fn is_well(&mut self, said: &mut Option<String>) -> Result<(), SlotError> {
+        if !std::mem::replace(&mut self.well, true) {
+            self.ledger.problem(super::PROBLEM, None).await?;
+            *said = None;
+        }
+        Ok(())
     }
 
     /// Whether whole transactions wait here to be stored.
