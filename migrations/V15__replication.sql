@@ -1,6 +1,10 @@
 -- Capture by logical replication: how far the slot was read, and from where to where each table belongs to it. Locks: new
 -- tables only.
 
+insert into sicantik_notify.setting (key, value, description) values
+    ('capture_lag_warn_bytes', '268435456', 'Backend logical: bytes of the server''s log that the daemon may be behind before v_problem warns'),
+    ('capture_lag_alarm_bytes', '1073741824', 'Backend logical: bytes of the server''s log that the daemon may be behind before v_problem raises an alarm');
+
 create table sicantik_notify.capture_slot (
     only_row          boolean primary key default true check (only_row),
     slot_name         name not null,

@@ -19,7 +19,7 @@ pub async fn prepare(stand: &Stand) {
             "create table written (n bigserial, permit integer, status text); grant all on written, written_n_seq to public; \
              insert into sicantik_permit (id, registration_id, permit_type_name, status) \
              select 5000 + i, 'w' || i, 't', 'draft' from generate_series(0, 19) i; \
-             insert into sicantik_document (id, permit_id, name, state) select 5000 + i, 1, 'w' || i, 'draft' from generate_series(0, 19) i",
+             insert into sicantik_document (id, permit_id, name, document_number, state) select 5000 + i, 1, 'w' || i, 'w' || i, 'draft' from generate_series(0, 19) i",
         )
         .await;
     stand.forget().await;

@@ -359,3 +359,34 @@ async fn a_very_long_transaction_takes_no_more_memory() {
         "peak {before} kB before, {after} kB after"
     );
 }
+
+/// As hooks stop storing then, the slot is not read; but nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_events_wait_in_the_log() {
+    let stand = Stand::open(Backend::Logical).await;
+    stand.forget().await;
+    stand.toggle(1).await;
+    assert_eq!(stand.count().await, 1);
+    stand
+        .sql("update sicantik_notify.setting set value = '1' where key = 'capture_max_backlog_bytes'")
+        .await;
+    stand.toggle(2).await;
+    stand.problem("too many events wait for evaluation").await;
+    assert_eq!(
+        stand
+            .one::<i64>("select count(*) from sicantik_notify.event")
+            .await,
+        1
+    );
+    stand
+        .sql(
+            "update sicantik_notify.setting set value = '1073741824' where key = 'capture_max_backlog_bytes'",
+        )
+        .await;
+    stand
+        .until("select count(*) = 2 from sicantik_notify.event")
+        .await;
+    stand
+        .until("select not exists (select from sicantik_notify.problem where key = 'capture slot')")
+        .await;
+}

@@ -158,8 +158,8 @@ impl Ledger {
     /// Begins to store, unless that was done: nobody else does, from here to [`Self::commit`].
     ///
     /// # Errors
-    /// [`SlotError::Overtaken`], [`SlotError::Gone`], or the server's.
-    pub async fn hold(&mut self, position: Lsn) -> Result<(), SlotError> {
+    /// [`SlotError::Overtaken`], [`SlotError::Gone`], [`SlotError::Full`] where there are events to store, or the server's.
+    pub async fn hold(&mut self, position: Lsn, events: bool) -> Result<(), SlotError> {
         if self.open {
             return Ok(());
         }
@@ -168,7 +168,11 @@ impl Ledger {
             .await?;
         self.open = true;
         let row = self.client.query_opt(sql::SLOT_HOLD.sql, &[]).await?;
-        let found: Lsn = row.ok_or(SlotError::Gone)?.get::<_, String>("position").parse()?;
+        let row = row.ok_or(SlotError::Gone)?;
+        if events && row.get("is_full") {
+            return Err(SlotError::Full);
+        }
+        let found: Lsn = row.get::<_, String>("position").parse()?;
         match found == position {
             true => Ok(()),
             false => Err(SlotError::Overtaken),

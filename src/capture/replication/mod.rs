@@ -65,6 +65,11 @@ pub enum SlotError {
     /// What lies between would be lost or told twice.
     #[error("{0}")]
     Refused(String),
+    /// Nobody evaluates.
+    #[error(
+        "too many events wait for evaluation (capture_max_backlog_bytes): the slot is not read on, and the server keeps its log meanwhile"
+    )]
+    Full,
     /// Another consumer stored events.
     #[error("another instance has stored changes meanwhile")]
     Overtaken,
@@ -189,6 +194,7 @@ impl Replication {
             }
             SlotError::Wire(WireError::Refused(_))
             | SlotError::Refused(_)
+            | SlotError::Full
             | SlotError::Decode(_)
             | SlotError::Relation(_)
             | SlotError::Outside => {
@@ -198,6 +204,9 @@ impl Replication {
                 let remedy = match error {
                     SlotError::Refused(_) => {
                         "run sicantik-notifyd hooks install (as a DBA): reading begins anew, and what lies between becomes a problem of its own"
+                    }
+                    SlotError::Full => {
+                        "see why nothing is evaluated (v_problem, the daemon's log); reading goes on by itself when there is room"
                     }
                     _ => wire::remedy(&text),
                 };

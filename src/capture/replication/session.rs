@@ -335,7 +335,7 @@ impl<'a> Session<'a> {
     /// Stores what waits here, in a transaction that stays open until its source's end.
     async fn flush(&mut self) -> Result<(), SlotError> {
         self.stage.pulse.beat();
-        self.ledger.hold(self.position).await?;
+        self.ledger.hold(self.position, !self.waiting.is_empty()).await?;
         self.ledger.store(&self.waiting).await?;
         self.waiting.clear();
         self.waiting_bytes = 0;
