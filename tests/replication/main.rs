@@ -9,4 +9,5 @@ mod setup;
 #[path = "../conformance/stand.rs"]
 mod stand;
 mod switch;
+mod tls;
 mod trouble;
