@@ -18,7 +18,7 @@ declare
     blind    text;
 begin
     select * into known from sicantik_notify.capture_slot;
-    if not found then
+    if not found or pg_is_in_recovery() then
         return;
     end if;
     table_name := 'slot ' || known.slot_name;

@@ -7,13 +7,16 @@ set search_path = pg_catalog, pg_temp
 as $slot_name$ select 'sicantik_notify_' || d.oid from pg_database d where d.datname = current_database() $slot_name$;
 comment on function sicantik_notify.slot_name() is 'Name of this database''s replication slot';
 
--- log_timeline(): the timeline that the server writes on.
+-- log_timeline(): the timeline that the server writes on; null on a standby.
 create or replace function sicantik_notify.log_timeline()
 returns integer
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-as $log_timeline$ select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer $log_timeline$;
+as $log_timeline$
+    select case when not pg_is_in_recovery()
+                then ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer end
+$log_timeline$;
 comment on function sicantik_notify.log_timeline() is 'The timeline that the server writes on';
 
 -- slot_identity(relation): its replica identity as ALTER TABLE writes it.
@@ -66,7 +69,7 @@ declare
     cluster text;
 begin
     select * into known from sicantik_notify.capture_slot;
-    if not found then
+    if not found or pg_is_in_recovery() then
         return null;
     end if;
     select c.system_identifier::text into cluster from pg_control_system() c;

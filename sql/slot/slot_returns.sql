@@ -35,7 +35,7 @@ begin
         list := array['set local lock_timeout = ''500ms''', 'set local search_path = pg_catalog, pg_temp'];
         if plan.relation is not null then
             list := list || (E'-- Nobody writes the table now: every transaction is on one side of the border that is drawn below.\n'
-                             || format('lock table only public.%I in access exclusive mode', plan.table_name));
+                             || format('lock table public.%I in access exclusive mode', plan.table_name));
             list := list || array(select h.statement from sicantik_notify.hook_statements() h where h.model = plan.model order by h.step);
             list := list || array(select u.statement from sicantik_notify.slot_unpublish(plan.table_name) with ordinality as u (statement, place)
                                   order by u.place);

@@ -108,7 +108,7 @@ begin
             'set local lock_timeout = ''500ms''',
             'set local search_path = pg_catalog, pg_temp',
             E'-- Nobody writes the table now: every transaction is on one side of the border that is drawn below.\n'
-            || format('lock table only public.%I in access exclusive mode', plan.table_name)];
+            || format('lock table public.%I in access exclusive mode', plan.table_name)];
         for leaf in select * from sicantik_notify.slot_blind(plan.relation) loop
             list := list || (E'-- The server writes the whole old row into its log, so that the daemon can tell what changed.\n'
                              || format('alter table only %s replica identity full', leaf.relation));

@@ -1,6 +1,6 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`, `migrate`, `status`,
 //! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
 mod arm;
@@ -65,8 +65,8 @@ Exit codes:
   0  done
   1  failed; the last line says why, and what to do
   2  wrong usage
-  3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     check --strict), or is unknown (explain)";
+  3  done, and something needs a person (hooks verify, capture switch, migrate, status, send,
+     provider, template, check --strict), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {

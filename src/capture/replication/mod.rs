@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::CaptureConfig;
+use crate::config::{Backend, CaptureConfig};
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Endpoint};
 use crate::observe::pulse::Pulse;
@@ -107,6 +107,7 @@ impl Replication {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut said: Option<String> = None;
+        let mut compared = false;
         while !stop.is_cancelled() {
             self.pulse.beat();
             let late = async {
@@ -119,7 +120,15 @@ impl Replication {
             };
             let pause = match end {
                 Ok(End::Stopped) => return,
-                Ok(End::NoSlot) => IDLE,
+                Ok(End::NoSlot) => {
+                    if self.config.backend == Backend::Logical && !std::mem::replace(&mut compared, true) {
+                        tracing::warn!(
+                            "The file says `capture.backend = \"logical\"`, but there is no slot: hooks capture, if they were installed. To \
+                             change over: sicantik-notifyd capture switch logical."
+                        );
+                    }
+                    IDLE
+                }
                 Err(error) => self.explain(&error, &mut said).await,
             };
             tokio::select! {
@@ -132,6 +141,7 @@ impl Replication {
     /// Reads as long as it goes well.
     async fn session(&self, stop: &CancellationToken, said: &mut Option<String>) -> Result<End, SlotError> {
         let (server, ledger) = self.connect().await?;
+        self.pulse.beat();
         let Some(state) = ledger.state().await? else {
             return Ok(End::NoSlot);
         };

@@ -20,7 +20,7 @@ use crate::db::Endpoint;
 use crate::db::connect::Place;
 
 /// Changes in memory at most: those of the largest rows must fit.
-const BUFFER: usize = 128;
+const BUFFER: usize = 64;
 /// A row that is longer is no row of Odoo's; its attachments are elsewhere.
 const LONGEST: usize = 256 << 20;
 /// The server ends a session that is silent for wal_sender_timeout (60 s by default).
@@ -115,9 +115,9 @@ pub async fn open(
         Ok::<_, PgWireError>(client)
     };
     // The server may have much to read before it begins, but not this much before it answers.
-    match tokio::time::timeout(Duration::from_secs(60), opening).await {
+    match tokio::time::timeout(Duration::from_secs(20), opening).await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(WireError::Lost("no answer in 60 s".to_owned())),
+        Err(_) => Err(WireError::Lost("no answer in 20 s".to_owned())),
     }
 }
 
@@ -194,9 +194,9 @@ async fn speak_tls(
             .await
             .map_err(|e| WireError::Lost(format!("TLS: {e}")))
     };
-    match tokio::time::timeout(Duration::from_secs(20), connecting).await {
+    match tokio::time::timeout(Duration::from_secs(10), connecting).await {
         Ok(result) => result,
-        Err(_) => Err(WireError::Lost("no answer in 20 s".to_owned())),
+        Err(_) => Err(WireError::Lost("no answer in 10 s".to_owned())),
     }
 }
 
