@@ -87,7 +87,7 @@ pub struct DatabaseConfig {
     pub owner_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Connections, besides one for LISTEN and one for the heartbeat. Default 6.
+    /// Connections, besides one for LISTEN, one for the heartbeat, and two where a slot is read. Default 6.
     pub pool_size: PoolSize,
     /// Time for making a connection, and for waiting for a free one, seconds, 1 to 60. Default 10.
     pub connect_timeout_seconds: ConnectTimeout,

@@ -196,6 +196,7 @@ async fn serve(
             let stop = stop_stages.clone();
             let replication = Replication {
                 endpoint: endpoint.clone(),
+                database: database.clone(),
                 config: config.capture.clone(),
                 wakes: wakes.clone(),
                 pulse: pulses[2].clone(),

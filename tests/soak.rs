@@ -2,7 +2,8 @@
 //! crashed underneath, three providers that fail in every way they can. Afterwards every message is accounted for, and the gateway's
 //! own record is the judge: nothing is lost, nothing is sent twice without a flag, no two for one recipient at once.
 //!
-//! `make soak` runs it for long. `SOAK_SECONDS` is how long, `SOAK_SEED` repeats the choices of a run (not its timing).
+//! `make soak` runs it for long. `SOAK_SECONDS` is how long, `SOAK_SEED` repeats the choices of a run (not its timing),
+//! `SOAK_BACKEND=logical` captures from a replication slot.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -133,6 +134,33 @@ async fn enqueue(office: &Office, marks: &mut BTreeSet<String>, dice: &mut Dice)
     }
 }
 
+/// What was committed until now has left the slot.
+async fn everything_was_read(office: &Office) {
+    let here: String = ask(office, async |client| {
+        Ok(client
+            .query_one("select pg_current_wal_insert_lsn()::text", &[])
+            .await?
+            .get(0))
+    })
+    .await;
+    let until = Instant::now() + HEALING;
+    let read = format!("select count(*) from sicantik_notify.capture_slot where position >= '{here}'");
+    while count(office, &read).await == 0 {
+        assert!(Instant::now() < until, "the slot is not read up to {here}");
+        // What the daemon waits for: something in the log, and its own interval.
+        ask(office, async |client| {
+            client
+                .execute(
+                    "update sicantik_notify.noise_column set model = model where model = 'res.partner'",
+                    &[],
+                )
+                .await
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
     let seconds = number("SOAK_SECONDS", 12);
@@ -140,6 +168,10 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let mut dice = Dice(seed);
     let desk = desk().await;
+    let logical = std::env::var("SOAK_BACKEND").is_ok_and(|backend| backend == "logical");
+    if logical {
+        desk.office.run(&["capture", "switch", "logical"]).await.unwrap();
+    }
     desk.sql("update sicantik_notify.rule set retry_delay = 0, max_retries = 100000")
         .await;
     let mut odoo = desk.odoo().await;
@@ -208,6 +240,9 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
         .filter(|(permit, _)| !waiting.contains(permit))
         .map(|(_, to)| (to.clone(), String::new()))
         .collect();
+    if logical {
+        everything_was_read(&office).await;
+    }
     finish(&office, &config, seed).await;
     judge(&office, &marks, &approved, seed).await;
     let mut clean = 0;

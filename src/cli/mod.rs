@@ -1,7 +1,7 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`, `migrate`, `status`,
-//! `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`,
+//! `migrate`, `status`, `send`, `provider test`, `template`, `check --strict`) or is unknown (`explain`).
 
 mod arm;
 mod capture;

@@ -76,6 +76,17 @@ on_both!(every_type_of_trigger_tells_whom_it_should, stand, {
             // A state that is taken back is no change of state; that the row was written stays true.
             &["r_written 2"],
         ),
+        (
+            "two states in two flushes of one transaction: the first is not lost",
+            "begin; update sicantik_permit set status = 'active' where id = 2; update sicantik_permit set status = 'expired' where id = 2; commit",
+            &["r_approved 2", "r_written 2"],
+        ),
+        (
+            "somebody asks for it",
+            "insert into sicantik_notify.event (op, record_id, model, target_trigger) \
+             select 'F', 2, 'sicantik.permit', t.id from sicantik_notify.trigger t where t.code = 'byhand'",
+            &["r_byhand 2"],
+        ),
     ] {
         let told = stand.told(sql).await;
         let told: Vec<&str> = told

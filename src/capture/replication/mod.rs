@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Backend, CaptureConfig};
 use crate::db::listener::Wakes;
-use crate::db::{ConnectError, Endpoint};
+use crate::db::{ConnectError, Database, Endpoint};
 use crate::observe::pulse::Pulse;
 use decode::DecodeError;
 use ledger::Ledger;
@@ -95,6 +95,8 @@ pub enum End {
 pub struct Replication {
     /// The server, or several of which one accepts writes.
     pub endpoint: Endpoint,
+    /// Connections, for asking whether there is a slot. Reading one takes two more, of its own.
+    pub database: Database,
     /// Settings.
     pub config: CaptureConfig,
     /// What it wakes.
@@ -140,6 +142,9 @@ impl Replication {
 
     /// Reads as long as it goes well.
     async fn session(&self, stop: &CancellationToken, said: &mut Option<String>) -> Result<End, SlotError> {
+        if !self.has_slot().await? {
+            return Ok(End::NoSlot);
+        }
         let (server, ledger) = self.connect().await?;
         self.pulse.beat();
         let Some(state) = ledger.state().await? else {
@@ -165,6 +170,11 @@ impl Replication {
             state.position
         );
         Session::new(self, ledger, client, &state).run(stop, said).await
+    }
+
+    async fn has_slot(&self) -> Result<bool, SlotError> {
+        let query = "select exists (select from sicantik_notify.capture_slot)";
+        Ok(self.database.get().await?.query_one(query, &[]).await?.get(0))
     }
 
     /// The server that accepts writes, and a connection to it.
