@@ -138,6 +138,21 @@ begin
             return next;
         end if;
     end loop;
+    for model, table_name in
+        select p.model, p.table_name
+        from sicantik_notify.capture_plan p
+        join pg_class c on c.oid = to_regclass(format('public.%I', p.table_name)) and c.relkind = 'p'
+        where p.active and not exists (select from sicantik_notify.capture_slot_table t where t.table_name = p.table_name)
+          and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+        order by p.model
+    loop
+        severity := 'warning';
+        since := null;
+        finding := format('public.%I is partitioned and has no primary key: in a publication, updates of a later partition would fail. '
+                          'Only its hook captures it', table_name);
+        remedy := 'give it a primary key, then ' || install || '; or capture all tables by hooks: sicantik-notifyd capture switch triggers';
+        return next;
+    end loop;
 end
 $slot_findings$;
 comment on function sicantik_notify.slot_findings() is 'What is wrong with capture by logical replication; part of hook_findings()';

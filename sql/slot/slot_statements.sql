@@ -94,6 +94,8 @@ begin
         join pg_class c on c.oid = to_regclass(format('public.%I', p.table_name)) and c.relkind in ('r', 'p')
         left join sicantik_notify.capture_slot_table t on t.table_name = p.table_name
         where p.active
+          -- In a publication, a partition that comes later and has neither key nor identity would make the host's updates fail.
+          and (c.relkind = 'r' or exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary))
           and (t.table_name is null or t.until_lsn is not null
                or not exists (select from pg_publication_rel r join pg_publication b on b.oid = r.prpubid
                               where b.pubname = publication and r.prrelid = c.oid)

@@ -390,3 +390,41 @@ async fn too_many_events_wait_in_the_log() {
         .until("select not exists (select from sicantik_notify.problem where key = 'capture slot')")
         .await;
 }
+
+/// A published partition without a key would make the host's updates fail: such a table stays with its hook.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partitioned_table_without_a_key_stays_with_its_hook() {
+    let mut stand = Stand::open(Backend::Triggers).await;
+    stand
+        .sql(
+            "begin; alter table sicantik_permit rename to permit_old; \
+             create table sicantik_permit (like permit_old including defaults) partition by range (id); \
+             create table permit_low partition of sicantik_permit for values from (0) to (1000); \
+             insert into sicantik_permit select * from permit_old; alter table sicantik_permit owner to odoo; commit; \
+             update sicantik_notify.capture_plan set shape = 'row' where model = 'sicantik.permit'",
+        )
+        .await;
+    stand.office.run(&["hooks", "install"]).await.unwrap();
+    stand.office.run(&["capture", "switch", "logical"]).await.unwrap();
+    stand.backend = Backend::Logical;
+    stand.forget().await;
+    // As a host does: a partition that nobody prepared.
+    stand
+        .sql("create table permit_high partition of sicantik_permit for values from (1000) to (2000); \
+              insert into sicantik_permit (id, registration_id, permit_type_name, status) values (1500, 'a', 't', 'draft')")
+        .await;
+    stand.forget().await;
+    stand.toggle(1).await;
+    stand.toggle(1500).await;
+    stand
+        .sql("update sicantik_document set state = 'x' where id = (select min(id) from sicantik_document)")
+        .await;
+    let events = stand.events().await;
+    let of = |model: &str| events.iter().filter(|e| e.starts_with(model)).count();
+    assert_eq!(
+        (of("sicantik.permit"), of("sicantik.document")),
+        (2, 1),
+        "{events:#?}"
+    );
+    stand.problem("has no primary key").await;
+}
