@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod crashes;
+mod failover;
 mod load;
 mod setup;
 #[path = "../conformance/stand.rs"]

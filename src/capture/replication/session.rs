@@ -216,7 +216,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        if self.hurry && self.events == 0 {
+        if self.events == 0 && (self.hurry || self.moved.elapsed() > self.interval()) {
             self.settle(false).await?;
         }
         Ok(())
