@@ -29,8 +29,9 @@ begin
     if not exists (select from pg_roles r where r.rolname = 'sicantik_notifyd' and (r.rolreplication or r.rolsuper)) then
         part := 'role sicantik_notifyd';
         step := 1;
-        statement := E'-- Reading a slot needs REPLICATION. That right also allows copying the whole cluster: give sicantik_notifyd no line\n'
-                     '-- with the database "replication" in pg_hba.conf (lines for this database are enough).\n'
+        statement := E'-- Reading a slot needs REPLICATION. Who holds it can read every change of this database, columns with secrets too, and\n'
+                     '-- copy the whole cluster: give sicantik_notifyd no line with the database "replication" in pg_hba.conf (its line for\n'
+                     '-- this database is enough).\n'
                      'alter role sicantik_notifyd replication';
         return next;
     end if;

@@ -5,6 +5,12 @@
 //! rows takes no more memory than a small one; what cannot be read is said aloud, and never skipped in silence; one instance
 //! reads, the others wait and take over.
 //!
+//! What a row was before comes from REPLICA IDENTITY FULL. A memory of our own of the watched columns was measured against it
+//! (26 columns, 100,000 rows): FULL adds 250 bytes of log to every update of the table (1.4 times a watched one, 1.6 times an
+//! unrelated one); the memory adds 380 bytes to each watched one, has to be asked for every update, is larger than the table,
+//! and has no old value for a column that a new trigger begins to watch. FULL also keeps the host's updates possible whatever
+//! becomes of its keys, which a publication asks for, and brings long values that a statement did not touch.
+//!
 //! The database decides whether there is a slot to read (`capture_slot`); [`decode`] reads messages, [`watch`] decides what
 //! is an event, [`value`] writes its values, [`ledger`] stores, [`wire`] connects, [`session`] joins them.
 
