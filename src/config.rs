@@ -91,7 +91,7 @@ pub struct DatabaseConfig {
     pub operator_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Connections, besides one for LISTEN and one for the heartbeat. Default 6.
+    /// Connections, besides one for LISTEN, one for the heartbeat, and two where a slot is read. Default 6.
     pub pool_size: PoolSize,
     /// Time for making a connection, and for waiting for a free one, seconds, 1 to 60. Default 10.
     pub connect_timeout_seconds: ConnectTimeout,
@@ -129,10 +129,35 @@ impl ConnectTimeout {
     }
 }
 
+/// How changes of the host are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Statement triggers on the tables, in the host's own transactions.
+    #[default]
+    Triggers,
+    /// A replication slot, which costs the host's transactions nothing, and its log more.
+    Logical,
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Triggers => "triggers",
+            Self::Logical => "logical",
+        })
+    }
+}
+
 /// `[capture]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureConfig {
+    /// What `hooks install` sets up where nothing stands yet: `triggers` (hooks on the tables) or `logical` (a replication
+    /// slot). Default triggers. What stands is changed by `capture switch`, and every daemon follows it.
+    pub backend: Backend,
+    /// Backend logical: after how long without a change the slot is moved, seconds, 1 to 300. Default 30.
+    pub heartbeat_seconds: u64,
     /// How often events are looked for without being woken, milliseconds, 20 to 60000. Default 1000.
     pub poll_interval_ms: u64,
     /// How often the hooks are verified, seconds, 1 to 3600. Default 60.
@@ -142,6 +167,9 @@ pub struct CaptureConfig {
 impl Default for CaptureConfig {
     fn default() -> Self {
         Self {
+            backend: Backend::Triggers,
+            // Each one is a few hundred bytes of the server's log.
+            heartbeat_seconds: 30,
             poll_interval_ms: 1000,
             verify_interval_seconds: 60,
         }
@@ -429,6 +457,12 @@ impl Config {
             self.capture.poll_interval_ms,
             20,
             60_000,
+        )?;
+        within(
+            "capture.heartbeat_seconds",
+            self.capture.heartbeat_seconds,
+            1,
+            300,
         )?;
         within(
             "capture.verify_interval_seconds",

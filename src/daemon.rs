@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::replication::Replication;
 use crate::config::{Config, ConfigError};
 use crate::db::listener::{Wakes, listen};
 use crate::db::migrate::{MigrateError, check_version};
@@ -178,6 +179,7 @@ async fn serve(
         Pulse::new("evaluate"),
         Pulse::new("deliver"),
         Pulse::new("schedule"),
+        Pulse::new("capture"),
     ];
     let mut stages = vec![
         supervise("listen", stop_stages.clone(), {
@@ -200,6 +202,17 @@ async fn serve(
                 pulse,
             };
             move |_| evaluator.clone().run(stop.clone())
+        }),
+        supervise("capture", stop_stages.clone(), {
+            let stop = stop_stages.clone();
+            let replication = Replication {
+                endpoint: endpoint.clone(),
+                database: database.clone(),
+                config: config.capture.clone(),
+                wakes: wakes.clone(),
+                pulse: pulses[3].clone(),
+            };
+            move |_| replication.clone().run(stop.clone())
         }),
         supervise("receipts", stop_stages.clone(), {
             let (database, wakes, stop) = (database.clone(), wakes.clone(), stop_stages.clone());

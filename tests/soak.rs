@@ -3,7 +3,8 @@
 //! own record is the judge: nothing is lost, nothing is sent twice without a flag, no two for one recipient at once; no minute has more
 //! messages of a limited rule than its limit; a number on the blacklist hears nothing; what is broken stops only itself.
 //!
-//! `make soak` runs it for long. `SOAK_SECONDS` is how long, `SOAK_SEED` repeats the choices of a run (not its timing).
+//! `make soak` runs it for long. `SOAK_SECONDS` is how long, `SOAK_SEED` repeats the choices of a run (not its timing),
+//! `SOAK_BACKEND=logical` captures from a replication slot.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -136,6 +137,33 @@ async fn enqueue(office: &Office, marks: &mut BTreeSet<String>, dice: &mut Dice)
     }
 }
 
+/// What was committed until now has left the slot.
+async fn everything_was_read(office: &Office) {
+    let here: String = ask(office, async |client| {
+        Ok(client
+            .query_one("select pg_current_wal_insert_lsn()::text", &[])
+            .await?
+            .get(0))
+    })
+    .await;
+    let until = Instant::now() + HEALING;
+    let read = format!("select count(*) from sicantik_notify.capture_slot where position >= '{here}'");
+    while count(office, &read).await == 0 {
+        assert!(Instant::now() < until, "the slot is not read up to {here}");
+        // What the daemon waits for: something in the log, and its own interval.
+        ask(office, async |client| {
+            client
+                .execute(
+                    "update sicantik_notify.noise_column set model = model where model = 'res.partner'",
+                    &[],
+                )
+                .await
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
     let seconds = number("SOAK_SECONDS", 12);
@@ -143,6 +171,10 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let mut dice = Dice(seed);
     let desk = desk().await;
+    let logical = std::env::var("SOAK_BACKEND").is_ok_and(|backend| backend == "logical");
+    if logical {
+        desk.office.run(&["capture", "switch", "logical"]).await.unwrap();
+    }
     desk.sql("update sicantik_notify.rule set retry_delay = 0, max_retries = 100000")
         .await;
     let mut odoo = desk.odoo().await;
@@ -225,6 +257,9 @@ async fn nothing_is_lost_and_nothing_doubled_unseen_whatever_breaks() {
         .collect();
     let told = 8 - listed.len() as i64;
     let until = terms::lift(&office).await;
+    if logical {
+        everything_was_read(&office).await;
+    }
     finish(&office, &config, seed).await;
     let wrong = terms::judge(&office, &limited, told, until).await;
     assert!(wrong.is_empty(), "SOAK_SEED={seed}: {}", wrong.join("\n"));

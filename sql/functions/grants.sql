@@ -53,6 +53,9 @@ grant select on sequence sicantik_notify.miss to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.firing to sicantik_notifyd;
 grant select on sicantik_notify.api_token to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.api_rate, sicantik_notify.api_request to sicantik_notifyd;
+-- Reading the slot: where it stands is the daemon's to write, what it covers is not.
+grant select on sicantik_notify.capture_slot, sicantik_notify.capture_slot_table to sicantik_notifyd;
+grant update (position, moved_at, transactions, events) on sicantik_notify.capture_slot to sicantik_notifyd;
 
 -- Operators write configuration, except secrets; viewers look.
 grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
@@ -97,7 +100,9 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
-    sicantik_notify.server_findings() to sicantik_notify_viewer;
+    sicantik_notify.server_findings(), sicantik_notify.slot_name() to sicantik_notify_viewer;
+grant execute on function sicantik_notify.slot_refusal(), sicantik_notify.slot_name(), sicantik_notify.log_timeline(),
+    sicantik_notify.is_secret(text, text) to sicantik_notifyd;
 grant execute on function sicantik_notify.host_senders(), sicantik_notify.server_findings() to sicantik_notifyd;
 grant execute on function sicantik_notify.host_group_members(text), sicantik_notify.host_reference(text[]) to sicantik_notify_operator;
 

@@ -143,6 +143,9 @@ begin
             return next;
         end if;
 
+        -- Captured from the slot: slot_findings() looks after it.
+        continue when exists (select from sicantik_notify.capture_slot_table t where t.table_name = plan.table_name and t.until_lsn is null);
+
         -- The function.
         severity := 'alarm';
         select f.* into function
@@ -215,6 +218,7 @@ begin
             return next;
         end if;
     end loop;
+    return query select * from sicantik_notify.slot_findings();
 end
 $hook_findings$;
 comment on function sicantik_notify.hook_findings() is 'How the hooks differ from what they should be; no rows: all is well';

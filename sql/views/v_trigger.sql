@@ -10,9 +10,11 @@ select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
        t.condition_domain,
        (select count(*) from sicantik_notify.rule r where r.trigger = t.code and r.active) as active_rules,
        case when t.active and t.trigger_type like 'on\_%' then
-           (select max(c.published_at) from sicantik_notify.capture_publication c
-            join sicantik_notify.capture_plan p on p.model = c.model and t.code = any (p.triggers)
-            where c.model = t.model)
+           (select case when exists (select from sicantik_notify.capture_slot_table s where s.table_name = p.table_name and s.until_lsn is null)
+                        then p.updated_at -- the daemon reads the plan in the log's own order
+                        else (select max(c.published_at) from sicantik_notify.capture_publication c where c.model = p.model) end
+            from sicantik_notify.capture_plan p
+            where p.model = t.model and t.code = any (p.triggers))
        end as published_at,
        s.last_run_at as last_run, case when t.active and t.trigger_type = 'cron' then s.next_run_at end as next_run,
        case when t.active and t.trigger_type = 'cron' then coalesce(s.problem, s.last_error, s.note) end as last_error

@@ -23,7 +23,8 @@ pub enum HookError {
     /// The connected role may not do it.
     #[error(
         "{table}: {reason}. Hooks are installed by a DBA: a superuser, or a role that owns the table (or has TRIGGER on \
-         it) and is a member of sicantik_notify_owner; give it with --database-url or database.owner_url"
+         it) and is a member of sicantik_notify_owner; for the slot also with REPLICATION, and CREATE on the database. Give it \
+         with --database-url or database.owner_url"
     )]
     Rights {
         /// Which table.
@@ -120,7 +121,12 @@ pub async fn run(client: &mut Client, script: &TableScript) -> Result<(), HookEr
             Err(e)
                 if matches!(
                     e.code(),
-                    Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED)
+                    // In use: a slot whose reader is being ended.
+                    Some(
+                        &SqlState::LOCK_NOT_AVAILABLE
+                            | &SqlState::T_R_DEADLOCK_DETECTED
+                            | &SqlState::OBJECT_IN_USE
+                    )
                 ) =>
             {
                 tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;

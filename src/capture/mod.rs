@@ -8,4 +8,5 @@ pub mod event;
 pub mod fire;
 pub mod hooks;
 pub mod plan;
+pub mod replication;
 pub mod wake;

@@ -30,17 +30,28 @@ pub struct TablePlan {
 pub type Plan = BTreeMap<String, TablePlan>;
 
 /// Stores the plans, switches off those of models that no trigger wants any more, and publishes. Returns the models whose
-/// hooks were published now.
+/// hooks were published now; none at all where the configuration is not that `version` any more: somebody else has read the
+/// newer one and published it, or will, and must not be overwritten.
 ///
 /// # Errors
 /// The server's.
-pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, tokio_postgres::Error> {
+pub async fn publish(
+    tx: &Transaction<'_>,
+    plan: &Plan,
+    version: i64,
+) -> Result<Option<Vec<String>>, tokio_postgres::Error> {
     // Two daemons that notice a change at once store and publish one after the other.
     tx.query(
         "select pg_advisory_xact_lock(hashtextextended('sicantik_notify.publish_capture', 0))",
         &[],
     )
     .await?;
+    let now = tx
+        .query_one("select version from sicantik_notify.config_version", &[])
+        .await?;
+    if now.get::<_, i64>(0) != version {
+        return Ok(None);
+    }
     for (model, table) in plan {
         let watched: Vec<&String> = table.watched.iter().collect();
         let read: Vec<&String> = table.read.iter().collect();
@@ -73,5 +84,5 @@ pub async fn publish(tx: &Transaction<'_>, plan: &Plan) -> Result<Vec<String>, t
             &[],
         )
         .await?;
-    Ok(rows.iter().map(|r| r.get(0)).collect())
+    Ok(Some(rows.iter().map(|r| r.get(0)).collect()))
 }

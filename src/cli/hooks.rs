@@ -4,9 +4,10 @@ use clap::Subcommand;
 use tokio_postgres::Client;
 
 use super::{Done, Outcome, owner_endpoint};
-use crate::capture::hooks;
+use crate::capture::hooks::{self, TableScript};
 use crate::capture::plan::publish;
-use crate::config::Config;
+use crate::capture::replication::scripts::{Work, scripts};
+use crate::config::{Backend, Config};
 use crate::evaluate::configuration::{Configuration, RIGHTS};
 use crate::evaluate::targets;
 use crate::host::grants;
@@ -21,15 +22,15 @@ pub(super) struct Args {
 enum Action {
     /// Print what `install` runs, to read it first or to run it by hand
     Sql,
-    /// Install the hooks on the tables that active triggers watch
+    /// Install the hooks on the tables that active triggers watch, or the slot that reads them
     ///
-    /// One short transaction a table, tried again while Odoo holds its lock. Safe to run again.
+    /// One short transaction a table, tried again while Odoo holds its lock. Safe to run again: what is missing is made.
     Install,
     /// Compare the hooks with what they should be
     ///
     /// Prints each difference with its remedy. Exit code 3 if there is one.
     Verify,
-    /// Remove every hook from Odoo's tables, which are then as they were
+    /// Remove every hook and the slot: Odoo's tables are then as they were
     ///
     /// Nothing is captured from then on. The schema sicantik_notify stays.
     Remove,
@@ -42,22 +43,20 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     match args.action {
         Action::Sql => {
             let client = plan(client).await?;
-            for script in hooks::install_scripts(&client).await? {
+            let scripts = match standing_or(&client, config.capture.backend).await? {
+                Backend::Triggers => hooks::install_scripts(&client).await?,
+                Backend::Logical => scripts(&client, Work::Begin).await?,
+            };
+            for script in scripts {
                 println!("{}", script.to_sql());
             }
             Ok(Done::Well)
         }
         Action::Install => {
             let mut client = plan(client).await?;
-            let scripts = hooks::install_scripts(&client).await?;
-            for script in &scripts {
-                hooks::run(&mut client, script).await?;
-                println!("hook of {} installed", script.table);
-            }
-            if scripts.is_empty() {
-                println!(
-                    "No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger."
-                );
+            match standing_or(&client, config.capture.backend).await? {
+                Backend::Triggers => install_hooks(&mut client).await?,
+                Backend::Logical => run_parts(&mut client, Work::Begin, "set up").await?,
             }
             verify(&client).await
         }
@@ -68,22 +67,89 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 hooks::run(&mut client, &script).await?;
                 println!("hook of {} removed", script.table);
             }
+            run_parts(&mut client, Work::Remove, "removed").await?;
             Ok(Done::Well)
         }
     }
 }
 
+async fn install_hooks(client: &mut Client) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let scripts = hooks::install_scripts(client).await?;
+    for script in &scripts {
+        hooks::run(client, script).await?;
+        println!("hook of {} installed", script.table);
+    }
+    if scripts.is_empty() {
+        println!(
+            "No active trigger watches a table; nothing to install. Activate one in sicantik_notify.trigger."
+        );
+    }
+    Ok(())
+}
+
+/// What captures now; where nothing stands yet, what the file asks for.
+async fn standing_or(client: &Client, asked: Backend) -> Result<Backend, tokio_postgres::Error> {
+    let row = client
+        .query_one(
+            "select exists (select from sicantik_notify.capture_slot where not draining), \
+                    exists (select from sicantik_notify.capture_slot where draining) \
+                    or exists (select from sicantik_notify.hook_removal())",
+            &[],
+        )
+        .await?;
+    let standing = match (row.get(0), row.get(1)) {
+        (true, _) => Backend::Logical,
+        (false, true) => Backend::Triggers,
+        (false, false) => return Ok(asked),
+    };
+    if standing != asked {
+        eprintln!(
+            "{standing} captures here, and stays; the file says `capture.backend = \"{asked}\"`. To change over: \
+             sicantik-notifyd capture switch {asked}"
+        );
+    }
+    Ok(standing)
+}
+
+/// Runs what is still to be run, part by part: each changes what is missing.
+pub(super) async fn run_parts(
+    client: &mut Client,
+    work: Work,
+    done: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut before: Option<TableScript> = None;
+    while let Some(script) = scripts(client, work).await?.into_iter().next() {
+        if before.as_ref() == Some(&script) {
+            return Err(format!(
+                "{}: what was run had no effect:\n{}",
+                script.table,
+                script.to_sql()
+            )
+            .into());
+        }
+        hooks::run(client, &script).await?;
+        println!("{} {done}", script.table);
+        before = Some(script);
+    }
+    Ok(())
+}
+
 /// Brings `capture_plan` up to date with the configuration, as the daemon does. Gives the connection back.
 pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-    let tx = client.transaction().await?;
-    tx.batch_execute("set local role sicantik_notify_owner").await?;
-    let configuration = Configuration::load(&tx).await?;
-    publish(&tx, &configuration.plan()).await?;
-    let mut tables = configuration.tables();
-    for (table, columns) in targets::all_tables(&tx, &configuration).await? {
-        tables.entry(table).or_default().extend(columns);
-    }
-    tx.commit().await?;
+    let (configuration, tables) = loop {
+        let tx = client.transaction().await?;
+        tx.batch_execute("set local role sicantik_notify_owner").await?;
+        let configuration = Configuration::load(&tx).await?;
+        let published = publish(&tx, &configuration.plan(), configuration.version).await?;
+        let mut tables = configuration.tables();
+        for (table, columns) in targets::all_tables(&tx, &configuration).await? {
+            tables.entry(table).or_default().extend(columns);
+        }
+        tx.commit().await?;
+        if published.is_some() {
+            break (configuration, tables);
+        }
+    };
     for statement in grants::grant_columns(&client, &tables).await? {
         eprintln!(
             "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
@@ -96,7 +162,7 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     Ok(client)
 }
 
-async fn verify(client: &Client) -> Outcome {
+pub(super) async fn verify(client: &Client) -> Outcome {
     let findings = hooks::verify(client).await?;
     for f in &findings {
         println!("{}: {}\n    remedy: {}", f.table, f.finding, f.remedy);

@@ -1,14 +1,15 @@
 //! The commands. One file a subcommand; errors end with what to do next.
 //!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `migrate`, `status`,
-//! `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`, `import-odoo`), would
-//! change (`apply --dry-run`), goes on (`cron run`) or is unknown (`explain`).
+//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`,
+//! `migrate`, `status`, `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`,
+//! `import-odoo`), would change (`apply --dry-run`), goes on (`cron run`) or is unknown (`explain`).
 
 mod apply;
 mod arm;
 mod backfill;
 mod blacklist;
 mod campaign;
+mod capture;
 mod check;
 mod cron;
 mod demo;
@@ -82,9 +83,9 @@ Exit codes:
   0  done
   1  failed; the last line says why, and what to do
   2  wrong usage
-  3  done, and something needs a person (hooks verify, migrate, status, send, provider, template,
-     doctor, campaign, check --strict, fire --wait, backfill, import-odoo), would change
-     (apply --dry-run), goes on (cron run), or is unknown (explain)";
+  3  done, and something needs a person (hooks verify, capture switch, migrate, status, doctor,
+     send, provider, template, campaign, check --strict, fire --wait, backfill, import-odoo), would
+     change (apply --dry-run), goes on (cron run), or is unknown (explain)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -101,6 +102,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Print, install, verify or remove the hooks on Odoo's tables, as a DBA
     Hooks(hooks::Args),
+    /// Change how Odoo's writes are captured, as a DBA
+    Capture(capture::Args),
     /// Allow the daemon of this machine to send from this database
     ///
     /// A copy of a database never sends. After a move or a restore, this says that the database in hand is the real one.
@@ -274,6 +277,7 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Run => run::execute(config, read).await,
         Command::Migrate(args) => migrate::execute(&config, args).await,
         Command::Hooks(args) => hooks::execute(&config, args).await,
+        Command::Capture(args) => Box::pin(capture::execute(&config, args)).await,
         Command::Arm(args) => arm::execute(&config, args).await,
         Command::Status(args) => status::execute(&config, args).await,
         Command::Doctor(args) => Box::pin(doctor::execute(&config, args)).await,

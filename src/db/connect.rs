@@ -55,7 +55,26 @@ fn next_step(error: &tokio_postgres::Error) -> String {
 pub struct Endpoint {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
+    rustls: Arc<ClientConfig>,
     timeout: Duration,
+}
+
+/// One server of an endpoint, as a client of another protocol than SQL needs it.
+pub(crate) struct Place<'a> {
+    /// A socket's folder or a name.
+    pub host: &'a Host,
+    /// Its address, where the URL names one beside the name.
+    pub address: Option<std::net::IpAddr>,
+    /// Port.
+    pub port: u16,
+    /// How TLS is spoken there; none: it is not.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// As whom.
+    pub user: &'a str,
+    /// The password, if there is one.
+    pub password: &'a [u8],
+    /// Database.
+    pub database: &'a str,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -113,10 +132,11 @@ impl Endpoint {
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(30));
         let ca = root.map(PathBuf::from).or_else(|| ca_file.map(Path::to_path_buf));
-        let tls = MakeRustlsConnect::new(client_config(ssl, ca.as_deref())?);
+        let rustls = client_config(ssl, ca.as_deref())?;
         Ok(Self {
             config,
-            tls,
+            tls: MakeRustlsConnect::new(rustls.clone()),
+            rustls: Arc::new(rustls),
             timeout: CONNECT_TIMEOUT,
         })
     }
@@ -133,6 +153,78 @@ impl Endpoint {
         let mut other = self.clone();
         other.config.user(user);
         other
+    }
+
+    /// Its servers, each as an endpoint of its own; one where the endpoint names one.
+    pub(crate) fn servers(&self) -> Vec<Self> {
+        let hosts = self.config.get_hosts();
+        if hosts.len() < 2 {
+            return vec![self.clone()];
+        }
+        let server = |at: usize| {
+            let old = &self.config;
+            let mut config = tokio_postgres::Config::new();
+            match &hosts[at] {
+                Host::Tcp(name) => config.host(name),
+                Host::Unix(folder) => config.host_path(folder),
+            };
+            // One port may stand for all hosts.
+            if let Some(port) = old.get_ports().get(at).or(old.get_ports().first()) {
+                config.port(*port);
+            }
+            if let Some(address) = old.get_hostaddrs().get(at) {
+                config.hostaddr(*address);
+            }
+            if let Some(user) = old.get_user() {
+                config.user(user);
+            }
+            if let Some(password) = old.get_password() {
+                config.password(password);
+            }
+            if let Some(database) = old.get_dbname() {
+                config.dbname(database);
+            }
+            config
+                .options(old.get_options().unwrap_or_default())
+                .ssl_mode(old.get_ssl_mode())
+                .application_name("sicantik-notifyd")
+                .target_session_attrs(TargetSessionAttrs::ReadWrite)
+                .connect_timeout(self.timeout)
+                .keepalives(true)
+                .keepalives_idle(Duration::from_secs(15))
+                .keepalives_interval(Duration::from_secs(5))
+                .keepalives_retries(3)
+                .tcp_user_timeout(Duration::from_secs(30));
+            Self {
+                config,
+                ..self.clone()
+            }
+        };
+        (0..hosts.len()).map(server).collect()
+    }
+
+    /// Its first server.
+    pub(crate) fn place(&self) -> Result<Place<'_>, ConnectError> {
+        let config = &self.config;
+        let host = config
+            .get_hosts()
+            .first()
+            .ok_or_else(|| ConnectError::Url("it names no host".to_owned()))?;
+        let user = config
+            .get_user()
+            .ok_or_else(|| ConnectError::Url("it names no user".to_owned()))?;
+        Ok(Place {
+            host,
+            address: config.get_hostaddrs().first().copied(),
+            port: config.get_ports().first().copied().unwrap_or(5432),
+            tls: match config.get_ssl_mode() {
+                SslMode::Disable => None,
+                _ => Some(self.rustls.clone()),
+            },
+            user,
+            password: config.get_password().unwrap_or_default(),
+            database: config.get_dbname().unwrap_or(user),
+        })
     }
 
     /// The name of the database, for messages.

@@ -258,7 +258,10 @@ impl Evaluator {
             loaded
         };
         let tx = client.transaction().await?;
-        let published = plan::publish(&tx, &configuration.plan()).await?;
+        // None: it has changed meanwhile, which the next batch notices.
+        let published = plan::publish(&tx, &configuration.plan(), configuration.version)
+            .await?
+            .unwrap_or_default();
         report(&tx, &configuration).await?;
         tx.execute(sql::EVENT_RECONSIDER.sql, &[]).await?;
         tx.commit().await?;

@@ -17,7 +17,8 @@ pub const ENV_LOG: &str = "SICANTIK_NOTIFYD_LOG";
 /// Sets the log up, once.
 pub fn init() {
     let filter =
-        EnvFilter::try_from_env(ENV_LOG).unwrap_or_else(|_| EnvFilter::new("warn,sicantik_notifyd=info"));
+        // What the replication client logs, we say ourselves, with what to do.
+        EnvFilter::try_from_env(ENV_LOG).unwrap_or_else(|_| EnvFilter::new("warn,sicantik_notifyd=info,pgwire_replication=off"));
     let journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr())
         .then(|| tracing_journald::layer().ok())
         .flatten();

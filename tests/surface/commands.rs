@@ -25,6 +25,8 @@ async fn help_of_every_command() {
         "hooks install --help",
         "hooks verify --help",
         "hooks remove --help",
+        "capture --help",
+        "capture switch --help",
         "arm --help",
         "status --help",
         "doctor --help",

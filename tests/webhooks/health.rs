@@ -34,7 +34,7 @@ async fn ready_means_that_the_database_is_there_and_alive_only_that_the_process_
     assert_eq!(
         told,
         serde_json::json!({ "ready": true, "database": "ok", "schema": "ok", "armed": true,
-                            "stages": { "evaluate": "ok", "deliver": "ok", "schedule": "ok" } })
+                            "stages": { "evaluate": "ok", "deliver": "ok", "schedule": "ok", "capture": "ok" } })
     );
     bench.desk.office.cluster.stop(StopMode::Immediate).await.unwrap();
     let told = until_ready(&bench.address, 503).await;
