@@ -7,7 +7,9 @@ not_tried() {
     echo "package: not tried, since there is no $1 here"
     exit 0
 }
-command -v dpkg >/dev/null || not_tried dpkg
+for tool in dpkg systemd-sysusers systemd-tmpfiles; do
+    command -v "$tool" >/dev/null || not_tried "$tool"
+done
 if [ "$(id -u)" != 0 ]; then
     command -v fakeroot >/dev/null || not_tried fakeroot
     exec fakeroot "$0" "$package"

@@ -46,7 +46,8 @@ async fn an_export_changes_nothing_and_is_a_whole_configuration() {
     let before = version(&desk).await;
     let (_, some, _) = run(&desk, &["export", "--only", "aliases,settings"]).await;
     assert!(
-        some.contains("[settings]\ncapture_max_backlog_age = \"604800\"\n")
+        some.contains("[settings]\n")
+            && some.contains("\ncapture_max_backlog_age = \"604800\"\n")
             && some.contains(
                 "\n[[field_aliases]]\nmodel = \"sicantik.permit\"\nfield = \"state\"\ntarget = \"status\"\n"
             )

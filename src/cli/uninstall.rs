@@ -1,12 +1,14 @@
-//! `uninstall`: hooks, rights on the host's tables, schema, roles. Afterwards the host is as it was.
+//! `uninstall`: hooks or slot, rights on the host's tables, schema, roles. Afterwards the host is as it was.
 
 use std::error::Error;
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::hooks::run_parts;
 use super::{Done, Outcome, owner_endpoint};
 use crate::capture::hooks::{self, TableScript};
+use crate::capture::replication::scripts::{Work, scripts};
 use crate::config::Config;
 use crate::db::migrate;
 
@@ -53,10 +55,11 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     if !args.yes {
         plan.confirm(endpoint.database())?;
     }
-    for script in &plan.hooks {
-        hooks::run(&mut client, script).await?;
+    for script in hooks::removal_scripts(&client).await? {
+        hooks::run(&mut client, &script).await?;
         println!("hook of {} removed", script.table);
     }
+    run_parts(&mut client, Work::Remove, "removed").await?;
     run(&mut client, &plan.statements).await?;
     println!("schema sicantik_notify dropped, rights on the host's tables taken back");
     if !args.keep_roles {
@@ -72,7 +75,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 
 /// What stands, and what would be done.
 struct Plan {
-    hooks: Vec<TableScript>,
+    /// Hooks, slot and publication.
+    capture: Vec<TableScript>,
     statements: Vec<String>,
     obstacles: Vec<String>,
     daemons: Vec<String>,
@@ -88,8 +92,10 @@ impl Plan {
         let daemons = "select name || '/' || pid from sicantik_notify.instance \
                        where heartbeat_at > sicantik_notify.clock() - interval '10 seconds' order by id";
         let waiting = "select (select count(*) from sicantik_notify.event) + (select count(*) from sicantik_notify.queue)";
+        let mut capture = hooks::removal_scripts(client).await?;
+        capture.extend(scripts(client, Work::Remove).await?);
         Ok(Self {
-            hooks: hooks::removal_scripts(client).await?,
+            capture,
             statements: texts(client.query(statements, &[]).await?),
             obstacles: texts(client.query(obstacles, &[]).await?),
             daemons: texts(client.query(daemons, &[]).await?),
@@ -98,7 +104,7 @@ impl Plan {
     }
 
     fn print(&self, keep_roles: bool) {
-        for script in &self.hooks {
+        for script in &self.capture {
             println!("{}", script.to_sql());
         }
         println!("-- schema and rights\nbegin;\nset local lock_timeout = '5s';");

@@ -83,6 +83,26 @@ fn similar(before: &str, after: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p11_a_slot_leaves_as_little() {
+    let cluster = Cluster::start().await.expect("a server");
+    let admin = host_of(&cluster).await;
+    let before = dump(&cluster).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, "[capture]\nbackend = \"logical\"\n").expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    done(&cluster, "postgres", &["migrate", "--config", &file]).await;
+    done(&cluster, "postgres", &["hooks", "install", "--config", &file]).await;
+    let slots = "select count(*) from pg_replication_slots";
+    let counted: i64 = admin.query_one(slots, &[]).await.expect("a count").get(0);
+    assert_eq!(counted, 1);
+    done(&cluster, "postgres", &["uninstall", "--yes"]).await;
+    similar(&before, &dump(&cluster).await);
+    let counted: i64 = admin.query_one(slots, &[]).await.expect("a count").get(0);
+    assert_eq!(counted, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dba_without_superuser_removes_what_he_installed() {
     let cluster = Cluster::start().await.expect("a server");
     let admin = host_of(&cluster).await;
