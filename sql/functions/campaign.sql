@@ -171,8 +171,8 @@ end
 $campaign_schedule$;
 comment on function sicantik_notify.campaign_schedule(bigint, timestamptz) is 'The campaign starts by itself at a date';
 
--- campaign_start(id): it runs; the daemon collects its targets and sends. A draft whose date is still to come waits for it; a scheduled
--- one starts now.
+-- campaign_start(id): it runs; the daemon collects its targets and sends. A draft whose date is still to come waits for it, and so does a
+-- scheduled one: whoever says start a second time does not start it weeks early. campaign_schedule(id, now()) does.
 create or replace function sicantik_notify.campaign_start(p_id bigint)
 returns text
 language plpgsql
@@ -186,6 +186,10 @@ declare
 begin
     perform sicantik_notify.campaign_allow(campaign, 'started', 'draft', 'scheduled');
     perform sicantik_notify.campaign_may_run(campaign);
+    if campaign.state = 'scheduled' and campaign.scheduled_date > now_at then
+        raise exception 'campaign % starts by itself at %', p_id, campaign.scheduled_date::timestamptz(0)
+            using errcode = '55000', hint = format('to start it now: campaign_schedule(%s, now())', p_id);
+    end if;
     if campaign.state = 'draft' and campaign.scheduled_date > now_at then
         return sicantik_notify.campaign_schedule(p_id, campaign.scheduled_date);
     end if;

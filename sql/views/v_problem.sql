@@ -127,6 +127,11 @@ left join sicantik_notify.cron_job j on j.code = s.job
 left join sicantik_notify.trigger t on t.id = s.trigger_id
 where s.next_run_at < sicantik_notify.clock() - interval '10 minutes' and coalesce(j.active, t.active and t.trigger_type = 'cron')
 union all
+select 'warning', null, 'job process_campaign_batch', 'is disabled, and campaigns run: their targets are not released',
+       'sicantik-notifyd cron enable process_campaign_batch'
+where exists (select from sicantik_notify.cron_job j where j.code = 'process_campaign_batch' and not j.active)
+  and exists (select from sicantik_notify.campaign c where c.state in ('running', 'scheduled'))
+union all
 select 'warning', null, 'job process_queue', 'is disabled, and messages wait: no daemon takes any',
        'select sicantik_notify.cron_enable(''process_queue'')'
 where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and not j.active)

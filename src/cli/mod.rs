@@ -233,11 +233,15 @@ pub fn main() -> ExitCode {
 }
 
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    let text = match error.downcast_ref::<tokio_postgres::Error>() {
-        Some(error) => crate::db::describe(error),
-        None => error.to_string(),
-    };
+    let server = error.downcast_ref::<tokio_postgres::Error>();
+    let text = server.map_or_else(|| error.to_string(), crate::db::describe);
     eprintln!("sicantik-notifyd: {text}");
+    if server.and_then(|e| e.code()) == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) {
+        eprintln!(
+            "    remedy: this role may not do it. Most commands work with the daemon's URL (database.url, role sicantik_notifyd), some as \
+             a DBA or an operator: `sicantik-notifyd help COMMAND` says which"
+        );
+    }
     ExitCode::FAILURE
 }
 

@@ -16,6 +16,16 @@ type Failed = Box<dyn Error + Send + Sync>;
 pub(super) async fn look(config: &Config) -> Result<Client, Failed> {
     let endpoint = Endpoint::parse(config.operator_url()?, config.database.ca_file.as_deref())?;
     let client = endpoint.connect().await?;
+    let asked = "select current_user::text, coalesce(has_schema_privilege(to_regnamespace('sicantik_notify')::oid, 'usage'), true)";
+    let row = client.query_one(asked, &[]).await?;
+    if !row.get::<_, bool>(1) {
+        let role: &str = row.get(0);
+        return Err(format!(
+            "the role {role} may not look: connect as another one with --database-url or SICANTIK_NOTIFYD_OPERATOR_URL, or have a DBA \
+             run: grant sicantik_notify_viewer to a login role of yours"
+        )
+        .into());
+    }
     migrate::check_version(&client).await?;
     Ok(client)
 }

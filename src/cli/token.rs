@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::moment::moment;
-use super::{Done, Outcome, owner_endpoint, table};
+use super::{Done, Outcome, operator, table};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -51,8 +51,7 @@ enum Action {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = owner_endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let client = operator::act(config).await?;
     match args.action {
         Action::Create {
             name,

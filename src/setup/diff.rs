@@ -333,6 +333,13 @@ async fn refused(
             format!("it is still in use: {}", db.detail().unwrap_or(db.message())),
         )
         .remedy("remove what uses it first, or set active = false in the file and keep it"),
+        ("23505", _) if change.section == "campaigns" => complaint(
+            None,
+            "a campaign of this code has been started here, and no file changes it".to_owned(),
+        )
+        .remedy("take it out of the file; sicantik_notify.v_campaign shows what became of it"),
+        ("42501", _) if change.section == "campaigns" => complaint(None, db.message().to_owned())
+            .remedy("connect as the owner, or make it with `sicantik-notifyd campaign create`"),
         ("42501", _) => complaint(None, db.message().to_owned()).remedy(
             "connect as the owner or as a member of sicantik_notify_operator: --database-url, or database.owner_url",
         ),

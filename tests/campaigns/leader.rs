@@ -119,6 +119,14 @@ async fn a_scheduled_campaign_starts_at_its_date_with_the_targets_of_that_moment
     ))
     .await;
     assert_eq!(stand.state(id).await, "scheduled");
+    // A second person who says start does not start it early.
+    let start = format!("select sicantik_notify.campaign_start({id})");
+    let error = desk.admin.query(&start, &[]).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert!(
+        error.code().code() == "55000" && error.message().contains("starts by itself at"),
+        "{error}"
+    );
     desk.sql(&format!(
         "update public.sicantik_permit set status = 'expired' where id = {}",
         stand.first

@@ -77,18 +77,41 @@ pub(super) async fn execute(config: &Config, mut client: Client, args: &Args) ->
         looked_at => (found.messages as f64 * found.records as f64 / looked_at as f64).ceil() as i64,
     };
     let long = duration(&client, &campaign.rule, messages).await?;
+    let (obstacles, hours) = terms(&client, &campaign.rule).await?;
     if args.one.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&as_json(id, &found, messages, long.as_deref()))?
-        );
+        let mut whole = as_json(id, &found, messages, long.as_deref());
+        whole["cannot_start"] = json!(obstacles);
+        whole["send_window"] = json!(hours);
+        println!("{}", serde_json::to_string_pretty(&whole)?);
     } else {
-        print(id, &found, messages, long.as_deref());
+        print(id, &found, messages, long.as_deref(), hours.as_deref());
+        obstacles
+            .iter()
+            .for_each(|o| println!("It cannot be started: {o}."));
     }
     Ok(match found.messages {
         0 => Done::NeedsAttention,
+        _ if !obstacles.is_empty() => Done::NeedsAttention,
         _ => Done::Well,
     })
+}
+
+/// What would refuse the start, and the hours that its rule keeps.
+async fn terms(client: &Client, rule: &str) -> Result<(Vec<String>, Option<String>), Failed> {
+    let query = "select r.active, t.active, t.code, r.send_window from sicantik_notify.rule r \
+                 join sicantik_notify.trigger t on t.code = r.trigger where r.code = $1";
+    let row = client.query_one(query, &[&rule]).await?;
+    let mut obstacles = Vec::new();
+    if !row.get::<_, bool>(0) {
+        obstacles.push(format!("rule {rule} is inactive"));
+    }
+    if !row.get::<_, bool>(1) {
+        obstacles.push(format!(
+            "trigger {} of rule {rule} is inactive",
+            row.get::<_, &str>(2)
+        ));
+    }
+    Ok((obstacles, row.get(3)))
 }
 
 async fn look(
@@ -292,7 +315,7 @@ fn masked(phone: &str) -> String {
     Phone::parse(phone).map_or_else(|_| "?".to_owned(), |phone| phone.masked())
 }
 
-fn print(id: i64, found: &Found, messages: i64, long: Option<&str>) {
+fn print(id: i64, found: &Found, messages: i64, long: Option<&str>, hours: Option<&str>) {
     println!("Campaign {id}: its domain means {} records now.", found.records);
     if found.looked_at < found.records {
         println!(
@@ -335,9 +358,15 @@ fn print(id: i64, found: &Found, messages: i64, long: Option<&str>) {
     } else {
         ""
     };
+    let hours = hours.map_or_else(String::new, |h| {
+        format!("; only within {h} (send_window), which is not counted here")
+    });
     match long {
-        Some(long) => println!("{about}{messages} messages in all; {long}."),
-        None => println!("{about}{messages} messages in all; no limit of the rule holds them up."),
+        Some(long) => println!("{about}{messages} messages in all; {long}{hours}."),
+        None if hours.is_empty() => {
+            println!("{about}{messages} messages in all; no limit of the rule holds them up.")
+        }
+        None => println!("{about}{messages} messages in all{hours}."),
     }
     println!("Nothing was written, and nothing was sent.");
 }

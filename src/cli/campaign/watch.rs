@@ -31,14 +31,20 @@ pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
         match &bar {
             Some(bar) => draw(bar, &row),
             None if changed && one.json => println!("{row}"),
-            None if changed => println!("{}", line(&row)),
+            None if changed && row["state"] != "draft" => println!("{}", line(&row)),
             None => {}
         }
         let state = row["state"].as_str().unwrap_or_default();
         let done = match state {
             "completed" => Some(Done::Well),
-            "cancelled" | "draft" => Some(Done::NeedsAttention),
-            "paused" if !row["last_error"].is_null() => Some(Done::NeedsAttention),
+            "cancelled" | "draft" | "paused" => Some(Done::NeedsAttention),
+            // Its rule was switched off: nothing goes on before a person acts.
+            _ if row["waiting_for"]
+                .as_str()
+                .is_some_and(|w| w.contains("inactive")) =>
+            {
+                Some(Done::NeedsAttention)
+            }
             _ => None,
         };
         if let Some(done) = done {
@@ -46,9 +52,9 @@ pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
                 bar.abandon();
             }
             if !one.json {
-                let why = row["last_error"]
-                    .as_str()
-                    .map_or_else(String::new, |e| format!(": {e}"));
+                let waits = row["waiting_for"].as_str().map(|w| format!("it waits for {w}"));
+                let why = row["last_error"].as_str().map(str::to_owned).or(waits);
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
                 println!(
                     "Campaign {id} is {}{why}.",
                     if state == "draft" { "a draft" } else { state }
