@@ -16,10 +16,10 @@
 //! | [`http`]     | what providers tell afterwards (webhooks), and whether the daemon is well |
 //! | [`queue`]    | the table between them: enqueue, claim, settle, recover |
 //! | [`setup`]    | configuration as data: export, apply, import from the module that is replaced |
-//! | [`lang`]     | what users write: Odoo domains |
+//! | [`lang`]     | what users write: Odoo domains, Python |
 //! | [`host`]     | the Odoo database we are attached to: catalogue, records, numbers, the permit to send |
 //! | [`db`]       | connections, TLS, LISTEN, statements, migrations |
-//! | [`observe`]  | logs, journald, signs of life |
+//! | [`observe`]  | logs, journald, numbers for Prometheus, signs of life |
 //! | [`testkit`]  | ephemeral PostgreSQL, host fixture, fake gateway (tests and `demo`) |
 
 /// Counts what is in use, so that code that users write can be held to a limit of memory.

@@ -420,6 +420,7 @@ async fn the_commands_do_what_the_functions_do() {
         (&["--rule", "notify_permit_approved", "--limit", "2"], 2),
         (&["--rule", "another"], 0),
         (&["--partner", "10"], 1),
+        (&["--campaign", "7"], 0),
         (&["--phone", "0813 0000 0103"], 1),
     ] {
         let mut arguments = vec!["queue", "list", "--json"];

@@ -72,6 +72,9 @@ struct Filter {
     /// Only messages of this rule
     #[arg(long, value_name = "CODE")]
     rule: Option<String>,
+    /// Only messages of this campaign (id)
+    #[arg(long, value_name = "ID")]
+    campaign: Option<i64>,
     /// Only messages to this partner (id)
     #[arg(long, value_name = "ID")]
     partner: Option<i64>,
@@ -199,6 +202,9 @@ async fn list(client: &Client, filter: &Filter) -> Outcome {
     }
     if let Some(rule) = &filter.rule {
         only("q.rule = ?::text", rule);
+    }
+    if let Some(campaign) = &filter.campaign {
+        only("q.campaign_id = ?::bigint", campaign);
     }
     if let Some(partner) = &filter.partner {
         only("q.partner_id = ?::bigint", partner);
