@@ -23,11 +23,20 @@ fn chapters() -> Vec<page::Chapter> {
 async fn chapter(number: usize) {
     let chapters = chapters();
     let begins = format!("{number}. ");
-    let chapter = chapters.iter().find(|c| c.title.starts_with(&begins)).expect("the chapter");
-    let mut written = walk::perform(chapter).await;
-    if written.is_empty() {
-        return;
+    let chapter = chapters
+        .iter()
+        .find(|c| c.title.starts_with(&begins))
+        .expect("the chapter");
+    let (written, failed) = walk::perform(chapter).await;
+    if !written.is_empty() {
+        write(written);
     }
+    if let Some(failed) = failed {
+        panic!("{failed}");
+    }
+}
+
+fn write(mut written: Vec<(usize, usize, String)>) {
     let text = std::fs::read_to_string(PAGE).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     written.sort();

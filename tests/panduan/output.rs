@@ -12,7 +12,9 @@ fn lines(shown: &[String], found: &[String]) -> bool {
     match shown.split_first() {
         None => found.is_empty(),
         Some((any, rest)) if any == "…" => (0..=found.len()).any(|skipped| lines(rest, &found[skipped..])),
-        Some((first, rest)) => found.split_first().is_some_and(|(line, others)| fits(first, line) && lines(rest, others)),
+        Some((first, rest)) => found
+            .split_first()
+            .is_some_and(|(line, others)| fits(first, line) && lines(rest, others)),
     }
 }
 
@@ -49,7 +51,12 @@ fn plain(line: &str) -> String {
         .collect();
     // A time of day belongs to the date before it; a length of time has its unit behind it.
     let mut text = cells.join("|");
-    for (old, new) in [("<date> <time>", "<time>"), ("<date>", "<time>"), ("<time> UTC", "<time>"), ("<time> WIB", "<time>")] {
+    for (old, new) in [
+        ("<date> <time>", "<time>"),
+        ("<date>", "<time>"),
+        ("<time> UTC", "<time>"),
+        ("<time> WIB", "<time>"),
+    ] {
         text = text.replace(old, new);
     }
     restored(&text)
@@ -65,7 +72,8 @@ fn restored(text: &str) -> String {
         let number = &rest[at + 8..end];
         rest = rest.get(end + 1..).unwrap_or_default();
         let unit = [" ms", " s", " milliseconds", " seconds"].into_iter().find(|u| {
-            rest.strip_prefix(u).is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
+            rest.strip_prefix(u)
+                .is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
         });
         match unit {
             Some(unit) => {
@@ -100,7 +108,16 @@ fn word(word: &str) -> String {
 
 /// 2026-11-26 or 26-11-2026.
 fn is_date(text: &str) -> bool {
-    let parts: Vec<usize> = text.split('-').map(|p| if p.chars().all(|c| c.is_ascii_digit()) { p.len() } else { 0 }).collect();
+    let parts: Vec<usize> = text
+        .split('-')
+        .map(|p| {
+            if p.chars().all(|c| c.is_ascii_digit()) {
+                p.len()
+            } else {
+                0
+            }
+        })
+        .collect();
     matches!(parts[..], [4, 2, 2] | [2, 2, 4])
 }
 
@@ -108,7 +125,10 @@ fn is_date(text: &str) -> bool {
 fn is_time(text: &str) -> bool {
     let clock = text.split(['+', 'Z', '.']).next().unwrap_or_default();
     let parts: Vec<&str> = clock.split(':').collect();
-    (parts.len() == 2 || parts.len() == 3) && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_digit()))
+    (parts.len() == 2 || parts.len() == 3)
+        && parts
+            .iter()
+            .all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// As psql shows it.
@@ -117,20 +137,34 @@ pub fn table(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
         .iter()
         .enumerate()
         .map(|(i, name)| {
-            let cells = rows.iter().map(|r| r[i].as_deref().unwrap_or_default().chars().count());
+            let cells = rows
+                .iter()
+                .map(|r| r[i].as_deref().unwrap_or_default().chars().count());
             cells.chain([name.chars().count()]).max().unwrap_or_default()
         })
         .collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!(" {c:<w$} ")).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(c, w)| format!(" {c:<w$} "))
+            .collect();
         padded.join("|").trim_end().to_owned()
     };
     let mut text = line(columns.iter().map(String::as_str).collect());
     text.push('\n');
-    text.push_str(&widths.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("+"));
+    text.push_str(
+        &widths
+            .iter()
+            .map(|w| "-".repeat(w + 2))
+            .collect::<Vec<_>>()
+            .join("+"),
+    );
     for row in rows {
         text.push('\n');
-        text.push_str(&line(row.iter().map(|c| c.as_deref().unwrap_or_default()).collect()));
+        text.push_str(&line(
+            row.iter().map(|c| c.as_deref().unwrap_or_default()).collect(),
+        ));
     }
     match rows.len() {
         1 => text.push_str("\n(1 row)"),
@@ -142,7 +176,10 @@ pub fn table(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
 #[test]
 fn an_output_is_compared_as_a_reader_does() {
     let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    assert!(is_as_shown(&shown(" id | at\n----+----\n 7 | 2026-01-01 08:00:00+07"), "id | at\n--+--\n  7 | 2027-03-04 09:10:11.5+00\n"));
+    assert!(is_as_shown(
+        &shown(" id | at\n----+----\n 7 | 2026-01-01 08:00:00+07"),
+        "id | at\n--+--\n  7 | 2027-03-04 09:10:11.5+00\n"
+    ));
     assert!(!is_as_shown(&shown("7 | 8"), "7 | 9"));
     assert!(is_as_shown(&shown("a … c\n…\nz"), "a b c\n1\n2\nz"));
     assert!(!is_as_shown(&shown("a … c\nz"), "a b c\n1\nz"));

@@ -4,8 +4,7 @@
 /// Why a block is not performed.
 pub const EXCERPTS: &[&str] = &[
     // A picture of letters.
-    "bagan",
-    // A programme of others calls it; tests/api.rs does so.
+    "bagan", // A programme of others calls it; tests/api.rs does so.
     "api",
 ];
 
@@ -83,7 +82,9 @@ pub fn chapters(text: &str) -> Vec<Chapter> {
                 }
                 body.push(line.get(indent..).unwrap_or_default().to_owned());
             }
-            let chapter = chapters.last_mut().unwrap_or_else(|| panic!("line {}: a block before the first chapter", index + 1));
+            let chapter = chapters
+                .last_mut()
+                .unwrap_or_else(|| panic!("line {}: a block before the first chapter", index + 1));
             block(info, index + 1, body, &mut chapter.steps);
         }
     }
@@ -91,7 +92,11 @@ pub fn chapters(text: &str) -> Vec<Chapter> {
 }
 
 fn step(line: usize, what: What) -> Step {
-    Step { line, what, shown: None }
+    Step {
+        line,
+        what,
+        shown: None,
+    }
 }
 
 fn block(info: &str, line: usize, body: Vec<String>, steps: &mut Vec<Step>) {
@@ -103,14 +108,22 @@ fn block(info: &str, line: usize, body: Vec<String>, steps: &mut Vec<Step>) {
         "toml" => steps.push(step(line, What::Apply(text))),
         "toml config" => steps.push(step(line, What::Config(text))),
         "text hasil" => {
-            let above = steps.last_mut().filter(|s| s.shown.is_none() && matches!(s.what, What::Sql(..) | What::Apply(_)));
+            let above = steps
+                .last_mut()
+                .filter(|s| s.shown.is_none() && matches!(s.what, What::Sql(..) | What::Apply(_)));
             let above = above.unwrap_or_else(|| panic!("line {line}: an output of nothing"));
-            above.shown = Some(Shown { lines: body, from: line + 1 });
+            above.shown = Some(Shown {
+                lines: body,
+                from: line + 1,
+            });
         }
         "console" => commands(line, body, steps),
         other => {
             let reason = other.split_once("kutipan: ").map(|(_, reason)| reason);
-            assert!(reason.is_some_and(|r| EXCERPTS.contains(&r)), "line {line}: the test does not know what to do with ```{other}");
+            assert!(
+                reason.is_some_and(|r| EXCERPTS.contains(&r)),
+                "line {line}: the test does not know what to do with ```{other}"
+            );
         }
     }
 }
@@ -119,7 +132,10 @@ fn commands(line: usize, body: Vec<String>, steps: &mut Vec<Step>) {
     let mut at = 0;
     while at < body.len() {
         let begun = at;
-        let mut command = body[at].strip_prefix("$ ").unwrap_or_else(|| panic!("line {}: a command begins with $", line + 1 + at)).to_owned();
+        let mut command = body[at]
+            .strip_prefix("$ ")
+            .unwrap_or_else(|| panic!("line {}: a command begins with $", line + 1 + at))
+            .to_owned();
         while command.ends_with('\\') {
             at += 1;
             command.push('\n');
@@ -133,7 +149,10 @@ fn commands(line: usize, body: Vec<String>, steps: &mut Vec<Step>) {
         let mut one = step(line + 1 + begun, What::Command(command));
         let lines = body[from..at].to_vec();
         if lines.iter().any(|l| !l.is_empty()) {
-            one.shown = Some(Shown { lines, from: line + 1 + from });
+            one.shown = Some(Shown {
+                lines,
+                from: line + 1 + from,
+            });
         }
         steps.push(one);
     }

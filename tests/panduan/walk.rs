@@ -33,7 +33,7 @@ pub struct Walk {
     /// Deliveries that the page has named, by their place in the ledger.
     named: Vec<bool>,
     /// Outputs to be written into the page, by the lines they replace.
-    pub written: Vec<(usize, usize, String)>,
+    written: Vec<(usize, usize, String)>,
 }
 
 /// Whether outputs are written into the page instead of compared: for its author.
@@ -41,7 +41,8 @@ pub fn writes() -> bool {
     std::env::var_os("PANDUAN_TULIS").is_some()
 }
 
-pub async fn perform(chapter: &Chapter) -> Vec<(usize, usize, String)> {
+/// What is to be written into the page, and what went wrong.
+pub async fn perform(chapter: &Chapter) -> (Vec<(usize, usize, String)>, Option<String>) {
     let mut walk = Walk::begin(chapter).await;
     for step in &chapter.steps {
         if let Err(why) = walk.step(step).await {
@@ -52,14 +53,25 @@ pub async fn perform(chapter: &Chapter) -> Vec<(usize, usize, String)> {
                 all
             });
             let arrived = walk.arrived();
-            panic!("docs/panduan.md line {}: {why}\n\narrived:\n{arrived}\ndaemon:\n{told}", step.line);
+            let failed = format!(
+                "docs/panduan.md line {}: {why}\n\narrived:\n{arrived}\ndaemon:\n{told}",
+                step.line
+            );
+            return (walk.written, Some(failed));
         }
     }
     // Nobody was told anything that the page does not speak of.
     walk.settled().await;
     walk.named.resize(walk.office.gateway.count(), false);
-    assert!(walk.named.iter().all(|n| *n), "{}: messages that the page does not name:\n{}", chapter.title, walk.arrived());
-    walk.written
+    let unnamed = walk.named.contains(&false);
+    let failed = unnamed.then(|| {
+        format!(
+            "{}: messages that the page does not name:\n{}",
+            chapter.title,
+            walk.arrived()
+        )
+    });
+    (walk.written, failed)
 }
 
 impl Walk {
@@ -80,7 +92,10 @@ impl Walk {
             ))
             .await
             .unwrap();
-        let (operator, odoo) = (connect(&office, OPERATOR).await, connect(&office, host::OWNER).await);
+        let (operator, odoo) = (
+            connect(&office, OPERATOR).await,
+            connect(&office, host::OWNER).await,
+        );
         let mut walk = Self {
             office,
             daemon: None,
@@ -120,7 +135,9 @@ impl Walk {
             What::Config(text) => {
                 let file = self.office.folder().join("config.toml");
                 std::fs::write(&file, text).map_err(|e| e.to_string())?;
-                config::Config::load(Some(&file)).map(drop).map_err(|e| e.to_string())
+                config::Config::load(Some(&file))
+                    .map(drop)
+                    .map_err(|e| e.to_string())
             }
             _ => match &step.shown {
                 Some(shown) if repeatable(&step.what) => self.until_shown(step, shown).await,
@@ -135,7 +152,11 @@ impl Walk {
 
     async fn until_shown(&mut self, step: &Step, shown: &Shown) -> Result<(), String> {
         let begun = Instant::now();
-        let patience = if writes() { Duration::from_secs(4) } else { PATIENCE };
+        let patience = if writes() {
+            Duration::from_secs(4)
+        } else {
+            PATIENCE
+        };
         loop {
             let found = self.act(&step.what).await.unwrap_or_else(|e| e);
             if output::is_as_shown(&shown.lines, &found) {
@@ -153,10 +174,17 @@ impl Walk {
             return Ok(());
         }
         if writes() {
-            self.written.push((shown.from, shown.from + shown.lines.len(), found.trim_end().to_owned()));
+            self.written.push((
+                shown.from,
+                shown.from + shown.lines.len(),
+                found.trim_end().to_owned(),
+            ));
             return Ok(());
         }
-        Err(format!("the page shows\n{}\nbut it is\n{found}", shown.lines.join("\n")))
+        Err(format!(
+            "the page shows\n{}\nbut it is\n{found}",
+            shown.lines.join("\n")
+        ))
     }
 
     /// What it prints; as an error, what it prints where it fails.
@@ -181,28 +209,15 @@ impl Walk {
             }
             Who::Dba => &self.admin,
         };
-        let messages = client.simple_query(text).await.map_err(|error| match error.as_db_error() {
-            Some(said) => match said.hint() {
-                Some(hint) => format!("ERROR: {}\nHINT: {hint}", said.message()),
-                None => format!("ERROR: {}", said.message()),
-            },
-            None => error.to_string(),
-        })?;
-        let mut found: Option<(Vec<String>, Vec<Vec<Option<String>>>)> = None;
-        for message in messages {
-            match message {
-                SimpleQueryMessage::RowDescription(columns) => {
-                    found = Some((columns.iter().map(|c| c.name().to_owned()).collect(), Vec::new()));
-                }
-                SimpleQueryMessage::Row(row) => {
-                    if let Some((_, rows)) = &mut found {
-                        rows.push((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect());
-                    }
-                }
-                _ => {}
-            }
+        let mut shown = String::new();
+        for statement in statements(text) {
+            let messages = client
+                .simple_query(&statement)
+                .await
+                .map_err(|error| refusal(&error))?;
+            shown.push_str(&tables(&messages));
         }
-        Ok(found.map(|(columns, rows)| output::table(&columns, &rows)).unwrap_or_default())
+        Ok(shown)
     }
 
     /// As whoever installed the daemon and its PATH: everything with an operator's connection, but what only a DBA may do.
@@ -213,7 +228,10 @@ impl Walk {
             std::env::var("PATH").unwrap_or_default()
         );
         let dba = ["migrate", "hooks ", "import-odoo", "uninstall", "arm"];
-        let owner = match dba.iter().any(|c| command.contains(&format!("sicantik-notifyd {c}"))) {
+        let owner = match dba
+            .iter()
+            .any(|c| command.contains(&format!("sicantik-notifyd {c}")))
+        {
             true => self.office.cluster.url(DATABASE),
             false => self.office.cluster.url_as(OPERATOR, DATABASE),
         };
@@ -224,7 +242,10 @@ impl Walk {
             .env("USER", "siti")
             .env(config::ENV_URL, self.office.cluster.url_as(RUNTIME, DATABASE))
             .env(config::ENV_OWNER_URL, owner)
-            .env(config::ENV_OPERATOR_URL, self.office.cluster.url_as(OPERATOR, DATABASE))
+            .env(
+                config::ENV_OPERATOR_URL,
+                self.office.cluster.url_as(OPERATOR, DATABASE),
+            )
             .env(config::ENV_STATE_DIR, self.office.folder().join("state"))
             .env_remove("NOTIFY_SOCKET")
             .env_remove("JOURNAL_STREAM")
@@ -238,7 +259,8 @@ impl Walk {
             input.shutdown().await.map_err(|e| e.to_string())?;
         }
         let output = child.wait_with_output().await.map_err(|e| e.to_string())?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
             Some(0 | 3) => Ok(said),
             _ => Err(said),
@@ -276,13 +298,19 @@ impl Walk {
             ["fonnte", "sambung"] => self.office.gateway.fonnte().set_connected(true),
             ["meta", "galat", code] => {
                 let code = code.parse().map_err(|_| "a code is a number".to_owned())?;
-                self.office.gateway.script(Provider::Meta).push(Behaviour::meta_error(code, "Business eligibility payment issue"));
+                self.office
+                    .gateway
+                    .script(Provider::Meta)
+                    .push(Behaviour::meta_error(code, "Business eligibility payment issue"));
             }
             ["balas", number, ..] => {
                 let address = self.listens().await?;
                 let url = format!("http://{address}/webhook/fonnte/{WEBHOOK_SECRET}");
                 let webhooks = self.office.gateway.fonnte_webhooks(&url);
-                let status = webhooks.send_inbound(number, &words[2..].join(" ")).await.map_err(|e| e.to_string())?;
+                let status = webhooks
+                    .send_inbound(number, &words[2..].join(" "))
+                    .await
+                    .map_err(|e| e.to_string())?;
                 if status != 200 {
                     return Err(format!("the listener answered {status}"));
                 }
@@ -290,12 +318,16 @@ impl Walk {
             ["tiba", n, "pesan", ref through @ ..] => {
                 let n: usize = n.parse().map_err(|_| "how many is a number".to_owned())?;
                 for _ in 0..n {
-                    self.arrives(|m| through.first().is_none_or(|p| m.provider == provider(p))).await?;
+                    self.arrives(|m| through.first().is_none_or(|p| m.provider == provider(p)))
+                        .await?;
                 }
             }
             ["tiba", through, number, ..] => {
                 let text = words[3..].join(" ");
-                self.arrives(|m| m.provider == provider(through) && m.to == number && evened(&m.text).contains(&text)).await?;
+                self.arrives(|m| {
+                    m.provider == provider(through) && m.to == number && evened(&m.text).contains(&text)
+                })
+                .await?;
             }
             _ => return Err(format!("the test does not know the remark {remark:?}")),
         }
@@ -305,11 +337,18 @@ impl Walk {
     /// Waits for a message that was not named yet, and names it.
     async fn arrives(&mut self, is_it: impl Fn(&Accepted) -> bool) -> Result<(), String> {
         let begun = Instant::now();
-        let patience = if writes() { Duration::from_secs(6) } else { PATIENCE };
+        let patience = if writes() {
+            Duration::from_secs(6)
+        } else {
+            PATIENCE
+        };
         loop {
             let accepted = self.office.gateway.accepted();
             self.named.resize(accepted.len(), false);
-            let found = accepted.iter().zip(&self.named).position(|(m, named)| !named && is_it(m));
+            let found = accepted
+                .iter()
+                .zip(&self.named)
+                .position(|(m, named)| !named && is_it(m));
             match found {
                 Some(at) => {
                     self.named[at] = true;
@@ -328,7 +367,14 @@ impl Walk {
         let mut text = String::new();
         for (index, m) in self.office.gateway.accepted().iter().enumerate() {
             let named = self.named.get(index).is_some_and(|n| *n);
-            let _ = writeln!(text, "  {} {:?} {}: {}", if named { "named" } else { "     " }, m.provider, m.to, evened(&m.text));
+            let _ = writeln!(
+                text,
+                "  {} {:?} {}: {}",
+                if named { "named" } else { "     " },
+                m.provider,
+                m.to,
+                evened(&m.text)
+            );
         }
         text
     }
@@ -344,7 +390,9 @@ impl Walk {
             .unwrap()
             .get(0);
         self.admin
-            .batch_execute(&format!("alter database {DATABASE} set sicantik_notify.clock_offset = '{offset}'"))
+            .batch_execute(&format!(
+                "alter database {DATABASE} set sicantik_notify.clock_offset = '{offset}'"
+            ))
             .await
             .unwrap();
         self.admin = self.office.admin().await.unwrap();
@@ -358,7 +406,10 @@ impl Walk {
         loop {
             let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
             if let Some((_, rest)) = log.rsplit_once("Listening for webhooks on http://") {
-                let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+                let address: String = rest
+                    .chars()
+                    .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+                    .collect();
                 return Ok(address.trim_end_matches(['.', ':']).to_owned());
             }
             if begun.elapsed() > PATIENCE {
@@ -369,6 +420,56 @@ impl Walk {
     }
 }
 
+/// One by one, as psql sends them: each line that ends with a semicolon ends a statement.
+fn statements(text: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for line in text.lines() {
+        let code = line.split(" -- ").next().unwrap_or_default().trim_end();
+        if let Some(last) = all.last_mut() {
+            last.push_str(code);
+            last.push('\n');
+        }
+        if code.ends_with(';') {
+            all.push(String::new());
+        }
+    }
+    all.retain(|s| !s.trim().is_empty());
+    all
+}
+
+fn refusal(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => match said.hint() {
+            Some(hint) => format!("ERROR:  {}\nHINT:  {hint}", said.message()),
+            None => format!("ERROR:  {}", said.message()),
+        },
+        None => error.to_string(),
+    }
+}
+
+fn tables(messages: &[SimpleQueryMessage]) -> String {
+    let mut text = String::new();
+    let (mut columns, mut rows) = (Vec::new(), Vec::new());
+    for message in messages {
+        match message {
+            SimpleQueryMessage::RowDescription(described) => {
+                columns = described.iter().map(|c| c.name().to_owned()).collect();
+            }
+            SimpleQueryMessage::Row(row) => {
+                rows.push((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect());
+            }
+            SimpleQueryMessage::CommandComplete(_) if !columns.is_empty() => {
+                text.push_str(&output::table(&columns, &rows));
+                text.push_str("\n\n");
+                columns.clear();
+                rows.clear();
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
 async fn connect(office: &Office, role: &str) -> Client {
     office.connect_as(role).await.unwrap()
 }
@@ -376,7 +477,10 @@ async fn connect(office: &Office, role: &str) -> Client {
 /// "0 5 minutes 1 day" as a sum of intervals.
 fn sum(offsets: &str) -> String {
     let words: Vec<&str> = offsets.split_whitespace().skip(1).collect();
-    let parts: Vec<String> = words.chunks(2).map(|pair| format!("interval '{}'", pair.join(" "))).collect();
+    let parts: Vec<String> = words
+        .chunks(2)
+        .map(|pair| format!("interval '{}'", pair.join(" ")))
+        .collect();
     parts.join(" + ")
 }
 
@@ -396,21 +500,42 @@ fn evened(text: &str) -> String {
 /// Whether doing it twice is as good as doing it once.
 fn repeatable(what: &What) -> bool {
     const LOOKS: &[&str] = &[
-        "status", "check", "explain", "queue list", "cron list", "cron log", "campaign list", "campaign show", "campaign watch", "campaign dry-run",
-        "blacklist list", "provider test", "template list", "template preview", "template lint", "domain", "simulate", "doctor", "export", "hooks verify",
+        "status",
+        "check",
+        "explain",
+        "queue list",
+        "cron list",
+        "cron log",
+        "campaign list",
+        "campaign show",
+        "campaign watch",
+        "campaign dry-run",
+        "blacklist list",
+        "provider test",
+        "template list",
+        "template preview",
+        "template lint",
+        "domain",
+        "simulate",
+        "doctor",
+        "export",
+        "hooks verify",
         "token list",
     ];
     match what {
         What::Sql(_, text) => {
             // A function of ours in a select does something; a view of ours does not.
             let acts = text.split("sicantik_notify.").skip(1).any(|rest| {
-                rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').starts_with('(')
+                rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
+                    .starts_with('(')
             });
             text.trim_start().to_lowercase().starts_with("select") && !acts
         }
         What::Command(command) => {
             command.contains("--dry-run")
-                || LOOKS.iter().any(|look| command.starts_with(&format!("sicantik-notifyd {look}")))
+                || LOOKS
+                    .iter()
+                    .any(|look| command.starts_with(&format!("sicantik-notifyd {look}")))
         }
         _ => false,
     }
