@@ -296,6 +296,13 @@ impl Walk {
             ["waktu", ..] => self.later(&words[1..].join(" ")).await,
             ["fonnte", "putus"] => self.office.gateway.fonnte().set_connected(false),
             ["fonnte", "sambung"] => self.office.gateway.fonnte().set_connected(true),
+            ["fonnte", "sibuk"] => {
+                self.office
+                    .gateway
+                    .script(Provider::Fonnte)
+                    .push(Behaviour::http(503, "busy"));
+            }
+            ["tanpa", "whatsapp", number] => self.office.gateway.numbers().remove(number),
             ["meta", "galat", code] => {
                 let code = code.parse().map_err(|_| "a code is a number".to_owned())?;
                 self.office
