@@ -81,7 +81,8 @@ impl Walk {
             _ => None,
         });
         let mut plan = Plan::default();
-        plan.host.replaced_module = first.is_some_and(|r| r.contains("modul-lama"));
+        let replaces = first.is_some_and(|r| r.contains("modul-lama"));
+        (plan.host.replaced_module, plan.providers) = (replaces, !replaces);
         let office = Office::open(program(), &plan).await.unwrap();
         let admin = office.admin().await.unwrap();
         admin
@@ -211,11 +212,10 @@ impl Walk {
         };
         let mut shown = String::new();
         for statement in statements(text) {
-            let messages = client
-                .simple_query(&statement)
-                .await
-                .map_err(|error| refusal(&error))?;
-            shown.push_str(&tables(&messages));
+            match client.simple_query(&statement).await {
+                Ok(messages) => shown.push_str(&tables(&messages)),
+                Err(error) => return Err(shown + &refusal(&error)),
+            }
         }
         Ok(shown)
     }
@@ -302,7 +302,13 @@ impl Walk {
                     .script(Provider::Fonnte)
                     .push(Behaviour::http(503, "busy"));
             }
-            ["tanpa", "whatsapp", number] => self.office.gateway.numbers().remove(number),
+            ["fonnte", "tolak", number, ..] => {
+                let reason = Behaviour::fonnte_reason(&words[3..].join(" "));
+                self.office
+                    .gateway
+                    .script(Provider::Fonnte)
+                    .when_to(number, reason);
+            }
             ["meta", "galat", code] => {
                 let code = code.parse().map_err(|_| "a code is a number".to_owned())?;
                 self.office
