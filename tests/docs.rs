@@ -6,6 +6,8 @@ mod desk;
 
 #[path = "docs/configuration.rs"]
 mod configuration;
+#[path = "docs/readme.rs"]
+mod readme;
 #[path = "docs/runbook.rs"]
 mod runbook;
 

@@ -95,9 +95,7 @@ fn word(word: &str) -> String {
     }
     if is_date(bare) {
         with("<date>")
-    } else if bare.split_once(['T', ' ']).is_some_and(|(date, _)| is_date(date)) {
-        with("<time>")
-    } else if is_time(bare) {
+    } else if is_time(bare) || bare.split_once('T').is_some_and(|(date, _)| is_date(date)) {
         with("<time>")
     } else if bare.chars().all(|c| c.is_ascii_digit() || c == '.') {
         with(&format!("<number:{bare}>"))

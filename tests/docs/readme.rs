@@ -1,0 +1,58 @@
+//! What the README tells an administrator to type works, as an operator, on a fresh installation.
+
+use sicantik_notifyd::testkit::office::{OPERATOR, Office, Plan};
+
+use crate::desk::program;
+
+/// The SQL of a section, statement by statement.
+fn statements(section: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, rest) = readme
+        .split_once(&format!("\n## {section}\n"))
+        .expect("the section");
+    let (section, _) = rest.split_once("\n## ").expect("a section after it");
+    let blocks = section
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|b| b.split("```").next());
+    let mut all = Vec::new();
+    for block in blocks {
+        let mut statement = String::new();
+        for line in block.lines() {
+            let code = line.split(" -- ").next().unwrap_or_default().trim_end();
+            statement.push_str(code);
+            statement.push('\n');
+            if code.ends_with(';') {
+                all.push(std::mem::take(&mut statement));
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sql_of_the_readme_runs_as_an_operator() {
+    let plan = Plan {
+        providers: false,
+        ..Plan::default()
+    };
+    let office = Office::open(program(), &plan).await.unwrap();
+    let operator = office.connect_as(OPERATOR).await.unwrap();
+    let mut run = 0;
+    for section in ["First rule", "Time, campaigns, and other programmes"] {
+        for statement in statements(section) {
+            let result = operator.simple_query(&statement).await;
+            match statement.contains("'call_in'") {
+                // The one trigger that the README only speaks of.
+                true => assert!(result.is_err_and(|e| e.to_string().contains("db error"))),
+                false => drop(
+                    result.unwrap_or_else(|e| panic!("{statement}\n{}", sicantik_notifyd::db::describe(&e))),
+                ),
+            }
+            run += 1;
+        }
+    }
+    assert!(run >= 9, "{run}");
+    let checked = office.run(&["check", "rule", "tell_applicant"]).await.unwrap();
+    assert!(checked.contains("1 checked: 0 errors, 0 warnings"), "{checked}");
+}
