@@ -55,4 +55,22 @@ async fn the_sql_of_the_readme_runs_as_an_operator() {
     assert!(run >= 9, "{run}");
     let checked = office.run(&["check", "rule", "tell_applicant"]).await.unwrap();
     assert!(checked.contains("1 checked: 0 errors, 0 warnings"), "{checked}");
+    // Its text can be made: the code sets all that the template asks for.
+    operator
+        .batch_execute(
+            "update sicantik_notify.rule set condition_python = null where code = 'tell_applicant'",
+        )
+        .await
+        .unwrap();
+    let output = office
+        .command(&["simulate", "--rule", "tell_applicant", "--ids", "1"])
+        .env("fonnte_token", "a-token-of-the-device")
+        .output()
+        .await
+        .unwrap();
+    let simulated = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        simulated.contains("Izin Anda nomor SIP/0001/2025 (Surat Izin Praktik Dokter) telah selesai diproses dengan status Aktif"),
+        "{simulated}"
+    );
 }
