@@ -8,6 +8,8 @@ mod desk;
 mod configuration;
 #[path = "docs/readme.rs"]
 mod readme;
+#[path = "docs/references.rs"]
+mod references;
 #[path = "docs/runbook.rs"]
 mod runbook;
 

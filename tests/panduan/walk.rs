@@ -30,6 +30,8 @@ pub struct Walk {
     odoo: Client,
     admin: Client,
     offset: String,
+    /// The second in which somebody last wrote to us.
+    answered: Option<u64>,
     /// Deliveries that the page has named, by their place in the ledger.
     named: Vec<bool>,
     /// Outputs to be written into the page, by the lines they replace.
@@ -104,6 +106,7 @@ impl Walk {
             odoo,
             admin,
             offset: String::from("0"),
+            answered: None,
             named: Vec::new(),
             written: Vec::new(),
         };
@@ -317,6 +320,11 @@ impl Walk {
                     .push(Behaviour::meta_error(code, "Business eligibility payment issue"));
             }
             ["balas", number, ..] => {
+                // Two messages of one second would be one: Fonnte names them by it.
+                while self.answered == Some(second()) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                self.answered = Some(second());
                 let address = self.listens().await?;
                 let url = format!("http://{address}/webhook/fonnte/{WEBHOOK_SECRET}");
                 let webhooks = self.office.gateway.fonnte_webhooks(&url);
@@ -327,6 +335,29 @@ impl Walk {
                 if status != 200 {
                     return Err(format!("the listener answered {status}"));
                 }
+            }
+            // What Fonnte tells of the newest message that it took.
+            ["fonnte", "kabar", state] => {
+                let accepted = self.office.gateway.accepted();
+                let newest = accepted.iter().rev().find(|m| m.provider == Provider::Fonnte);
+                let id = newest
+                    .and_then(|m| m.external_id.clone())
+                    .ok_or("Fonnte took nothing")?;
+                let url = format!("http://{}/webhook/fonnte/{WEBHOOK_SECRET}", self.listens().await?);
+                let told = self
+                    .office
+                    .gateway
+                    .fonnte_webhooks(&url)
+                    .send_status(&id, "3EB0A1", "sent")
+                    .await;
+                told.map_err(|e| e.to_string())?;
+                let told = self
+                    .office
+                    .gateway
+                    .fonnte_webhooks(&url)
+                    .send_state("3EB0A1", state)
+                    .await;
+                told.map_err(|e| e.to_string())?;
             }
             ["tiba", n, "pesan", ref through @ ..] => {
                 let n: usize = n.parse().map_err(|_| "how many is a number".to_owned())?;
@@ -495,6 +526,11 @@ fn sum(offsets: &str) -> String {
         .map(|pair| format!("interval '{}'", pair.join(" ")))
         .collect();
     parts.join(" + ")
+}
+
+fn second() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_secs())
 }
 
 fn provider(name: &str) -> Provider {
