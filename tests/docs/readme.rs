@@ -1,4 +1,4 @@
-//! What the README tells an administrator to type works, as an operator, on a fresh installation.
+//! What README and runbook tell people to type works: as an operator, on a fresh installation.
 
 use sicantik_notifyd::testkit::office::{OPERATOR, Office, Plan};
 
@@ -11,7 +11,12 @@ fn statements(section: &str) -> Vec<String> {
         .split_once(&format!("\n## {section}\n"))
         .expect("the section");
     let (section, _) = rest.split_once("\n## ").expect("a section after it");
-    let blocks = section
+    sql(section)
+}
+
+/// The fenced SQL of a text, statement by statement.
+fn sql(text: &str) -> Vec<String> {
+    let blocks = text
         .split("```sql\n")
         .skip(1)
         .filter_map(|b| b.split("```").next());
@@ -73,4 +78,25 @@ async fn the_sql_of_the_readme_runs_as_an_operator() {
         simulated.contains("Izin Anda nomor SIP/0001/2025 (Surat Izin Praktik Dokter) telah selesai diproses dengan status Aktif"),
         "{simulated}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runbooks_questions_are_answered_to_viewers_too() {
+    let office = Office::open(program(), &Plan::default()).await.unwrap();
+    let admin = office.admin().await.unwrap();
+    admin
+        .batch_execute("create role vera login in role sicantik_notify_viewer")
+        .await
+        .unwrap();
+    let page = crate::page("operations.md");
+    let (_, rest) = page.split_once("\n## Questions").expect("the section");
+    let questions = sql(rest.split("\n## ").next().unwrap_or_default());
+    assert!(questions.len() >= 5, "{questions:?}");
+    for role in ["vera", OPERATOR] {
+        let client = office.connect_as(role).await.unwrap();
+        for question in &questions {
+            let result = client.simple_query(question).await;
+            result.unwrap_or_else(|e| panic!("{role}: {question}\n{}", sicantik_notifyd::db::describe(&e)));
+        }
+    }
 }
