@@ -297,6 +297,7 @@ impl Walk {
             ["daemon", "berhenti"] => self.stop().await,
             ["daemon", "jalan"] => self.start().await,
             ["waktu", ..] => self.later(&words[1..].join(" ")).await,
+            ["jam", clock] => self.at(clock).await,
             ["fonnte", "putus"] => self.office.gateway.fonnte().set_connected(false),
             ["fonnte", "sambung"] => self.office.gateway.fonnte().set_connected(true),
             ["fonnte", "sibuk"] => {
@@ -443,6 +444,23 @@ impl Walk {
         self.operator = connect(&self.office, OPERATOR).await;
         self.odoo = connect(&self.office, host::OWNER).await;
         self.start().await;
+    }
+
+    /// The reader comes back at a time of the office's day.
+    async fn at(&mut self, clock: &str) {
+        let seconds: String = self
+            .admin
+            .query_one(
+                "select extract(epoch from d.day + $1::text::time - d.now
+                                + case when d.day + $1::text::time > d.now then interval '0' else interval '1 day' end)::text
+                 from (select date_trunc('day', x.now) as day, x.now
+                       from (select sicantik_notify.clock() at time zone 'Asia/Jakarta' as now) x) d",
+                &[&clock],
+            )
+            .await
+            .unwrap()
+            .get(0);
+        self.later(&format!("{seconds} seconds")).await;
     }
 
     async fn listens(&self) -> Result<String, String> {
