@@ -146,7 +146,7 @@ async fn every_setting_is_there_with_its_default_and_meaning() {
     let rows = desk
         .admin
         .query(
-            "select key, value, description from sicantik_notify.setting order by key",
+            "select key, value, description from sicantik_notify.setting order by key collate \"C\"",
             &[],
         )
         .await
