@@ -73,7 +73,9 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance,
     sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped, sicantik_notify.v_firing,
-    sicantik_notify.v_api_token, sicantik_notify.v_failover
+    sicantik_notify.v_api_token, sicantik_notify.v_failover, sicantik_notify.receipt_given_up, sicantik_notify.queue_waits,
+    sicantik_notify.v_daily, sicantik_notify.v_daily_rule, sicantik_notify.v_daily_campaign, sicantik_notify.v_daily_template,
+    sicantik_notify.v_daily_provider, sicantik_notify.v_daily_skipped
     to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -99,6 +101,9 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
+grant execute on function sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(),
+    sicantik_notify.bucket_time(integer), sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
+grant execute on function sicantik_notify.statistics_count() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings(), sicantik_notify.slot_name() to sicantik_notify_viewer;
 grant execute on function sicantik_notify.slot_refusal(), sicantik_notify.slot_name(), sicantik_notify.log_timeline(),

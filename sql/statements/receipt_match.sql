@@ -36,9 +36,16 @@ with due as materialized (
            and not exists (select from sicantik_notify.queue q where q.id = a.message_id and q.state = 'processing'))
 ), fresh as (
     insert into sicantik_notify.receipt (attempt_id, state, message_id, provider_id, provider_type, external_id, at, received_at, class,
-                                         code, error, consequence, pause_seconds)
+                                         code, error, consequence, pause_seconds, message_at)
     select k.attempt_id, k.state, k.message_id, k.provider_id, k.provider_type, k.external_id, k.at, k.received_at, k.class, k.code, k.error,
-           k.consequence, k.pause_seconds
+           k.consequence, k.pause_seconds,
+           -- What was logged as sent by this attempt, or an earlier one, is given up: v_log finds it by this.
+           case when k.state = 'failed' then
+               (select l.finished_at from sicantik_notify.log l
+                where l.id = k.message_id and l.state = 'sent'
+                  and not exists (select from sicantik_notify.attempt a where a.message_id = l.id and a.id > k.attempt_id)
+                limit 1)
+           end
     from known k
     on conflict do nothing
     returning attempt_id, state, message_id, provider_id, provider_type, at, class, code, error
