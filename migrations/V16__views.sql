@@ -32,22 +32,40 @@ create index decision_rule_idx on sicantik_notify.decision (rule_code, decided_a
 create index decision_partner_idx on sicantik_notify.decision (partner_id, decided_at) where partner_id is not null;
 create index decision_xact_idx on sicantik_notify.decision (xact);
 
--- receipt: which failures are those of a message that counts as sent in log, and where that message stands there.
-alter table sicantik_notify.receipt
-    add column message_at timestamptz,
-    add column xact       xid8 not null default pg_current_xact_id();
-comment on column sicantik_notify.receipt.message_at is
-    'failed: finished_at of the message in log, where it was logged as sent; empty: it was not, and its end is told there';
-comment on column sicantik_notify.receipt.xact is 'Our transaction that matched it: which receipts the daily counts have not seen';
-update sicantik_notify.receipt r
-set message_at = l.finished_at
-from sicantik_notify.log l
-where r.state = 'failed' and l.id = r.message_id and l.state = 'sent'
-  and not exists (select from sicantik_notify.attempt a where a.message_id = r.message_id and a.id > r.attempt_id);
-create index receipt_given_up_idx on sicantik_notify.receipt (message_id) where message_at is not null;
-create index receipt_given_up_at_idx on sicantik_notify.receipt (message_at) where message_at is not null;
 create index receipt_failed_idx on sicantik_notify.receipt (received_at) where state = 'failed';
+alter table sicantik_notify.receipt add column xact xid8 not null default pg_current_xact_id();
+comment on column sicantik_notify.receipt.xact is 'Our transaction that matched it: which receipts the daily counts have not seen';
 create index receipt_xact_idx on sicantik_notify.receipt (xact);
+
+-- Rows of log are never changed. Those that v_log shows as failed instead of sent stand here a second time, as it shows them, so that
+-- failures can be found by an index like everything else.
+create table sicantik_notify.log_given_up (like sicantik_notify.log including comments, primary key (id));
+create index log_given_up_finished_at_idx on sicantik_notify.log_given_up (finished_at);
+create index log_given_up_rule_idx on sicantik_notify.log_given_up (rule_code, finished_at);
+create index log_given_up_record_idx on sicantik_notify.log_given_up (model, record_id);
+create index log_given_up_partner_idx on sicantik_notify.log_given_up (partner_id, finished_at) where partner_id is not null;
+create index log_given_up_campaign_idx on sicantik_notify.log_given_up (campaign_id, finished_at) where campaign_id is not null;
+create index log_given_up_phone_idx on sicantik_notify.log_given_up (phone);
+create index log_given_up_masked_phone_idx on sicantik_notify.log_given_up (sicantik_notify.masked_phone(phone));
+comment on table sicantik_notify.log_given_up is
+    'Messages that log calls sent and that their provider gave up afterwards: state, code and error as they are since then. '
+    'One that arrived all the same does not count (receipt_given_up)';
+comment on column sicantik_notify.log_given_up.state is 'failed';
+comment on column sicantik_notify.log_given_up.code is 'The provider''s code, of the receipt';
+comment on column sicantik_notify.log_given_up.error is 'The provider''s words, of the receipt';
+insert into sicantik_notify.log_given_up (id, finished_at, state, rule_id, rule_code, trigger_code, event_id, model, record_id, partner_id,
+    partner_name, phone, template_key, context, provider_id, provider_type, external_id, code, error, tries, possible_duplicate, changed_at,
+    created_at, sent_at, processing_time_ms, retry_of, campaign_id)
+select distinct on (l.id) l.id, l.finished_at, 'failed', l.rule_id, l.rule_code, l.trigger_code, l.event_id, l.model, l.record_id,
+       l.partner_id, l.partner_name, l.phone, l.template_key, l.context, l.provider_id, l.provider_type, l.external_id,
+       coalesce(f.code, l.code), coalesce(f.error, l.error), l.tries, l.possible_duplicate, l.changed_at, l.created_at, l.sent_at,
+       l.processing_time_ms, l.retry_of, l.campaign_id
+from sicantik_notify.receipt f
+join sicantik_notify.log l on l.id = f.message_id and l.state = 'sent'
+where f.state = 'failed'
+  and not exists (select from sicantik_notify.receipt x where x.message_id = f.message_id and x.state in ('delivered', 'read'))
+  and not exists (select from sicantik_notify.attempt a where a.message_id = f.message_id and a.id > f.attempt_id)
+order by l.id, f.attempt_id desc;
 
 -- Statistik: what each day came to. Counted from log, receipts and decisions by the job count_statistics, a whole day at a time in one
 -- transaction, so a day may be counted again as often as it changes; kept when the months of log are dropped.

@@ -44,6 +44,7 @@ grant select, insert, update, delete on sicantik_notify.lost_send to sicantik_no
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.log_given_up to sicantik_notifyd;
 grant select on sicantik_notify.consent, sicantik_notify.inbound_message to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
@@ -101,7 +102,7 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
-grant execute on function sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(),
+grant execute on function sicantik_notify.statement_clock(), sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(),
     sicantik_notify.bucket_time(integer), sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
 grant execute on function sicantik_notify.statistics_count() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),

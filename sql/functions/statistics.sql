@@ -67,7 +67,7 @@ begin
                case when g.message_id is not null then 'failed' else l.state end as state, g.message_id as given_up,
                r.delivered_at, coalesce(r.read, false) as read, l.sent_at, coalesce(l.changed_at, l.created_at) as since
         from sicantik_notify.log l
-        left join sicantik_notify.receipt_given_up g on g.message_id = l.id and g.message_at = l.finished_at and l.state = 'sent'
+        left join sicantik_notify.receipt_given_up g on g.message_id = l.id and l.state = 'sent'
         left join lateral (
             select min(x.at) filter (where x.state in ('delivered', 'read')) as delivered_at, bool_or(x.state = 'read') as read
             from sicantik_notify.receipt x

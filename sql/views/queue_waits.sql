@@ -10,15 +10,15 @@ select q.id,
            when q.waiting_for = 'rate_limit' then
                'rate limit (' || r.rate_limit_count || ' per ' || r.rate_limit_period || ')'
                || coalesce(' until ' || greatest(u.next_end + sicantik_notify.rate_period(r.rate_limit_period),
-                                                 sicantik_notify.clock())::timestamptz(0), '')
-           when q.waiting_for = 'quiet_hours' and q.scheduled_at > sicantik_notify.clock() then 'quiet hours until ' || q.scheduled_at::timestamptz(0)
-           when q.waiting_for = 'batch' and q.scheduled_at > sicantik_notify.clock() then 'batch slot at ' || q.scheduled_at::timestamptz(0)
-           when (q.ready or q.scheduled_at <= sicantik_notify.clock())
+                                                 sicantik_notify.statement_clock())::timestamptz(0), '')
+           when q.waiting_for = 'quiet_hours' and q.scheduled_at > sicantik_notify.statement_clock() then 'quiet hours until ' || q.scheduled_at::timestamptz(0)
+           when q.waiting_for = 'batch' and q.scheduled_at > sicantik_notify.statement_clock() then 'batch slot at ' || q.scheduled_at::timestamptz(0)
+           when (q.ready or q.scheduled_at <= sicantik_notify.statement_clock())
                 and not exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
                then 'job disabled (SICANTIK: Process Notification Queue)'
            when exists (select from sicantik_notify.queue b where b.phone = q.phone and b.state = 'processing') then 'recipient busy'
            when q.waiting_for = 'provider' then 'a provider: ' || coalesce(q.last_error, 'none can take it')
-           when not q.ready and q.scheduled_at > sicantik_notify.clock() then 'scheduled'
+           when not q.ready and q.scheduled_at > sicantik_notify.statement_clock() then 'scheduled'
            else 'the daemon'
        end as waiting_for
 from sicantik_notify.queue q

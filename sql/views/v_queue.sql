@@ -10,7 +10,7 @@ from (
            q.partner_name, q.phone as phone, q.template_key, q.priority, q.scheduled_at, q.tries,
            (select w.waiting_for from sicantik_notify.queue_waits w where w.id = q.id) as waiting_for,
            q.possible_duplicate, q.last_error as error, null::text as provider_type, null::text as external_id,
-           q.changed_at, q.created_at, null::timestamptz as finished_at, q.retry_of, q.campaign_id, true as plain
+           q.changed_at, q.created_at, null::timestamptz as finished_at, q.retry_of, q.campaign_id, true as plain, false as given_up
     from sicantik_notify.queue q
     union all
     select q.id, q.state, (select r.code from sicantik_notify.rule r where r.id = q.rule_id) as rule,
@@ -18,40 +18,31 @@ from (
            q.partner_name, sicantik_notify.masked_phone(q.phone) as phone, q.template_key, q.priority, q.scheduled_at, q.tries,
            (select w.waiting_for from sicantik_notify.queue_waits w where w.id = q.id) as waiting_for,
            q.possible_duplicate, q.last_error as error, null::text as provider_type, null::text as external_id,
-           q.changed_at, q.created_at, null::timestamptz as finished_at, q.retry_of, q.campaign_id, false as plain
+           q.changed_at, q.created_at, null::timestamptz as finished_at, q.retry_of, q.campaign_id, false as plain, false as given_up
     from sicantik_notify.queue q
     union all
     select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
            l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, true
+           l.finished_at, l.retry_of, l.campaign_id, true, false
     from sicantik_notify.log l
     union all
     select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone),
            l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, false
+           l.finished_at, l.retry_of, l.campaign_id, false, false
     from sicantik_notify.log l
     union all
-    select * from (
-        select l.id, 'failed', l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
-               l.template_key, null::integer, null::timestamptz, l.tries, null, l.possible_duplicate, coalesce(g.error, l.error),
-               l.provider_type, l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, true
-        from sicantik_notify.receipt_given_up g
-        join sicantik_notify.log l on l.id = g.message_id and l.finished_at = g.message_at
-        where l.state = 'sent'
-        order by l.id desc
-    ) given_up
+    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
+           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
+           l.finished_at, l.retry_of, l.campaign_id, true, true
+    from sicantik_notify.log_given_up l
     union all
-    select * from (
-        select l.id, 'failed', l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone),
-               l.template_key, null::integer, null::timestamptz, l.tries, null, l.possible_duplicate, coalesce(g.error, l.error),
-               l.provider_type, l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, false
-        from sicantik_notify.receipt_given_up g
-        join sicantik_notify.log l on l.id = g.message_id and l.finished_at = g.message_at
-        where l.state = 'sent'
-        order by l.id desc
-    ) given_up_masked
+    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone),
+           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
+           l.finished_at, l.retry_of, l.campaign_id, false, true
+    from sicantik_notify.log_given_up l
 ) u
 where u.plain = sicantik_notify.sees_phones()
-  and (u.state <> 'sent'
-       or (select true from sicantik_notify.receipt_given_up g where g.message_id = u.id limit 1) is null);
+  -- Scalars, which are asked row by row: as a set they would be made whole for the newest ten rows too.
+  and (u.state <> 'sent' or (select true from sicantik_notify.receipt_given_up g where g.message_id = u.id limit 1) is null)
+  and (not u.given_up or (select true from sicantik_notify.receipt_given_up g where g.message_id = u.id limit 1));
 comment on view sicantik_notify.v_queue is 'Antrian: every message, waiting or finished; waiting_for says why it waits';

@@ -51,6 +51,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/drop_event_history.sql",
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
+    "functions/statement_clock.sql",
     "functions/sees_phones.sql",
     "functions/show_phone.sql",
     "functions/rule_begins.sql",
