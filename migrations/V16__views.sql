@@ -3,13 +3,16 @@
 -- messages are not settled meanwhile; ACCESS EXCLUSIVE on receipt for an instant (columns without a rewrite); nothing on event, which
 -- hooks write.
 
--- log: newest first, and newest first by what people ask for. What was sent is nearly all of it, and needs no index of its own.
+-- log: newest first, and newest first by what people ask for: by time as v_log, by id as v_queue. What
+-- was sent is nearly all of it, and needs no index of its own.
 create index log_finished_at_idx on sicantik_notify.log (finished_at);
 create index log_not_sent_idx on sicantik_notify.log (state, finished_at) where state <> 'sent';
+create index log_not_sent_id_idx on sicantik_notify.log (state, id) where state <> 'sent';
 create index log_rule_idx on sicantik_notify.log (rule_code, finished_at);
 create index log_partner_idx on sicantik_notify.log (partner_id, finished_at) where partner_id is not null;
 drop index sicantik_notify.log_campaign_idx;
 create index log_campaign_idx on sicantik_notify.log (campaign_id, finished_at) where campaign_id is not null;
+create index log_campaign_id_idx on sicantik_notify.log (campaign_id, id) where campaign_id is not null;
 
 -- masked_phone(number): in a migration and not among the repeatable functions, since an index rests on it.
 create function sicantik_notify.masked_phone(p_phone text)
@@ -89,7 +92,8 @@ create table sicantik_notify.statistic (
     tries               bigint not null,
     primary key (day, rule_code, campaign_id, template_key, provider_id)
 );
-comment on table sicantik_notify.statistic is 'Statistik: what the finished messages of each day came to, counted by the job count_statistics';
+comment on table sicantik_notify.statistic is
+    'Statistik: what the finished messages of each day came to, counted by the job count_statistics';
 comment on column sicantik_notify.statistic.day is 'Day on which they were finished, in the office''s time zone';
 comment on column sicantik_notify.statistic.rule_code is 'Rule; empty: none';
 comment on column sicantik_notify.statistic.campaign_id is 'Campaign; 0: none';
@@ -142,7 +146,8 @@ create table sicantik_notify.statistic_skip (
                                                       or (reason = 'rule_condition' and campaign_id <> 0)) stored,
     primary key (day, rule_code, campaign_id, source, reason)
 );
-comment on table sicantik_notify.statistic_skip is 'Why there was no message, or it was not sent: each day''s decisions and skipped messages, by reason';
+comment on table sicantik_notify.statistic_skip is
+    'Why there was no message, or it was not sent: each day''s decisions and skipped messages, by reason';
 comment on column sicantik_notify.statistic_skip.day is 'Day of the decision, or on which the message was finished';
 comment on column sicantik_notify.statistic_skip.rule_code is 'Rule; empty: none';
 comment on column sicantik_notify.statistic_skip.campaign_id is 'Campaign; 0: none';
@@ -164,7 +169,8 @@ comment on table sicantik_notify.statistic_day is 'Which days were counted, when
 comment on column sicantik_notify.statistic_day.day is 'Day, in the office''s time zone';
 comment on column sicantik_notify.statistic_day.changed is 'It has to be counted (again)';
 comment on column sicantik_notify.statistic_day.counted_at is 'When it was counted last';
-comment on column sicantik_notify.statistic_day.took is 'How long that took: a day is counted again after twenty times as long at the earliest';
+comment on column sicantik_notify.statistic_day.took is
+    'How long that took: a day is counted again after twenty times as long at the earliest';
 comment on column sicantik_notify.statistic_day.finished is 'Rows of log that were counted';
 comment on column sicantik_notify.statistic_day.decided is 'Rows of decision that were counted';
 

@@ -14,7 +14,7 @@ const MONTH: usize = 8_000;
 /// Rows of log, attempt, decision and receipt that a question may look at. The log has forty times as many.
 const ROWS: f64 = 1_200.0;
 /// Pages that it may touch: 8 kB each. The tables have thousands.
-const PAGES: u64 = 2_000;
+const PAGES: u64 = 3_000;
 
 /// Half a year of messages, attempts, decisions and receipts, and a queue; all that a real one has in proportion.
 async fn half_a_year(desk: &Desk) {
@@ -52,16 +52,21 @@ async fn half_a_year(desk: &Desk) {
                 'sicantik.permit', m.id % 9000, 'permit_state_change', m.rule, m.id % 7000, m.id, 'because', case when m.id % 5 = 0 then 1 + m.id % 20 end
          from made m;
          insert into sicantik_notify.receipt (attempt_id, state, message_id, provider_id, provider_type, external_id, at, received_at, code, error,
-                consequence, message_at)
+                consequence)
          select m.id, r.state, m.id, m.provider, 'meta', 'wamid.' || m.id, m.at, m.at, null, case when r.state = 'failed' then 'gave up' end,
-                case when r.state = 'failed' then 'none' end, case when r.state = 'failed' then m.at end
+                case when r.state = 'failed' then 'none' end
          from made m
          cross join (values ('sent'), ('delivered'), ('failed')) r (state)
          where m.state = 'sent' and case r.state when 'sent' then true when 'failed' then m.id % 50 = 0 else m.id % 50 <> 0 end;
+         insert into sicantik_notify.log_given_up
+         select l.id, l.finished_at, 'failed', l.rule_id, l.rule_code, l.trigger_code, l.event_id, l.model, l.record_id, l.partner_id,
+                l.partner_name, l.phone, l.template_key, l.context, l.provider_id, l.provider_type, l.external_id, 'x', 'gave up', l.tries,
+                l.possible_duplicate, l.changed_at, l.created_at, l.sent_at, l.processing_time_ms, l.retry_of, l.campaign_id
+         from sicantik_notify.log l where l.state = 'sent' and l.id % 50 = 0;
          insert into sicantik_notify.queue (id, ready, waiting_for, rule_id, trigger_id, model, record_id, partner_id, partner_name, phone, template_key)
          select 1000000 + g, g % 2 = 0, case when g % 2 = 1 then 'rate_limit' end, 1 + g % 3, 1, 'sicantik.permit', g, g, 'Warga ' || g,
                 '+62812' || lpad(g::text, 7, '0'), 'permit_ready'
-         from generate_series(1, 3000) g;
+         from generate_series(1, 1000) g;
          analyze",
         all = 6 * MONTH
     ))
@@ -183,12 +188,12 @@ const QUESTIONS: &[&str] = &[
     "v_failover",
     "v_firing",
     "v_api_token",
-    "v_daily",
-    "v_daily_rule",
-    "v_daily_campaign",
-    "v_daily_template",
-    "v_daily_provider",
-    "v_daily_skipped",
+    "v_daily where day > current_date - 31",
+    "v_daily_rule where day > current_date - 31",
+    "v_daily_campaign where day > current_date - 31",
+    "v_daily_template where day > current_date - 31",
+    "v_daily_provider where day > current_date - 31",
+    "v_daily_skipped where day > current_date - 31",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

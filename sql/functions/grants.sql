@@ -102,8 +102,8 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
-grant execute on function sicantik_notify.statement_clock(), sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(),
-    sicantik_notify.bucket_time(integer), sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
+grant execute on function sicantik_notify.statement_clock(), sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text),
+    sicantik_notify.office_zone(),    sicantik_notify.bucket_time(integer), sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
 grant execute on function sicantik_notify.statistics_count() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings(), sicantik_notify.slot_name() to sicantik_notify_viewer;

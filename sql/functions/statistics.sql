@@ -223,7 +223,8 @@ declare
     skips constant boolean := p_by not in ('template', 'provider');
 begin
     if key is null then
-        raise exception 'statistics are by total, day, week, month, rule, campaign, template or provider, not by %', coalesce(p_by, 'nothing')
+        raise exception 'statistics are by total, day, week, month, rule, campaign, template or provider, not by %',
+            coalesce(p_by, 'nothing')
             using errcode = '22023';
     end if;
     return query execute format($query$
@@ -242,13 +243,16 @@ begin
                   where s.day between $1 and $2
                   group by 1, 2, 3) b
         ), middle as (
-            select t.key, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.5 * t.total)) as sent_p50, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.9 * t.total)) as sent_p90, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.99 * t.total)) as sent_p99, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'delivered' and t.upto >= 0.5 * t.total)) as delivered_p50, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'delivered' and t.upto >= 0.9 * t.total)) as delivered_p90, 
-                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'delivered' and t.upto >= 0.99 * t.total)) as delivered_p99
+            select t.key,
+                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.5 * t.total)) as sent_p50,
+                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.9 * t.total)) as sent_p90,
+                   sicantik_notify.bucket_time(min(t.bucket) filter (where t.kind = 'sent' and t.upto >= 0.99 * t.total)) as sent_p99,
+                   sicantik_notify.bucket_time(min(t.bucket)
+                       filter (where t.kind = 'delivered' and t.upto >= 0.5 * t.total)) as delivered_p50,
+                   sicantik_notify.bucket_time(min(t.bucket)
+                       filter (where t.kind = 'delivered' and t.upto >= 0.9 * t.total)) as delivered_p90,
+                   sicantik_notify.bucket_time(min(t.bucket)
+                       filter (where t.kind = 'delivered' and t.upto >= 0.99 * t.total)) as delivered_p99
             from timed t
             group by t.key
         ), skip as (

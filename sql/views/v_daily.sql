@@ -1,6 +1,7 @@
 -- v_daily: what each day came to (Statistik). Read from the counts of the job count_statistics, some rows a day, however long log is.
 create view sicantik_notify.v_daily as
-select d.day, coalesce(s.messages, 0) as messages, coalesce(s.sent, 0) as sent, coalesce(s.delivered, 0) as delivered, coalesce(s.read, 0) as read,
+select d.day, coalesce(s.messages, 0) as messages, coalesce(s.sent, 0) as sent, coalesce(s.delivered, 0) as delivered,
+       coalesce(s.read, 0) as read,
        coalesce(s.failed, 0) as failed, coalesce(s.given_up, 0) as given_up, coalesce(s.cancelled, 0) as cancelled,
        coalesce(k.people, 0) as skipped, coalesce(k.why, '{}') as skipped_why, coalesce(s.repeats, 0) as repeats,
        coalesce(s.possible_duplicates, 0) as possible_duplicates,

@@ -49,4 +49,5 @@ left join lateral (
         ) b
     ) c
 ) p on true;
-comment on view sicantik_notify.v_daily_campaign is 'Statistik, day by day and campaign by campaign: what became of its messages, and how long they took; as of counted_at';
+comment on view sicantik_notify.v_daily_campaign is
+    'Statistik, day by day and campaign by campaign: what became of its messages, and how long they took; as of counted_at';

@@ -1,6 +1,7 @@
 -- v_daily_provider: what each day came to, provider by provider (Statistik). Read from the daily counts, as v_daily is.
 create view sicantik_notify.v_daily_provider as
-select s.day, coalesce(v.name, s.provider_type || ' ' || s.provider_id) as provider, s.provider_type, s.messages, s.sent, s.delivered, s.read, s.failed, s.given_up, s.repeats, s.possible_duplicates,
+select s.day, coalesce(v.name, s.provider_type || ' ' || s.provider_id) as provider, s.provider_type,
+       s.messages, s.sent, s.delivered, s.read, s.failed, s.given_up, s.repeats, s.possible_duplicates,
        p.sent_p50, p.sent_p90, p.sent_p99, p.delivered_p50, p.delivered_p90, p.delivered_p99,
        d.counted_at
 from (
@@ -33,4 +34,5 @@ left join lateral (
         ) b
     ) c
 ) p on true;
-comment on view sicantik_notify.v_daily_provider is 'Statistik, day by day and provider by provider: what became of its messages, and how long they took; as of counted_at';
+comment on view sicantik_notify.v_daily_provider is
+    'Statistik, day by day and provider by provider: what became of its messages, and how long they took; as of counted_at';

@@ -48,4 +48,5 @@ left join lateral (
         ) b
     ) c
 ) p on true;
-comment on view sicantik_notify.v_daily_rule is 'Statistik, day by day and rule by rule: what became of its messages, and how long they took; as of counted_at';
+comment on view sicantik_notify.v_daily_rule is
+    'Statistik, day by day and rule by rule: what became of its messages, and how long they took; as of counted_at';

@@ -1,6 +1,7 @@
 -- v_daily_template: what each day came to, template by template (Statistik). Read from the daily counts, as v_daily is.
 create view sicantik_notify.v_daily_template as
-select s.day, s.template_key, s.messages, s.sent, s.delivered, s.read, s.failed, s.given_up, s.cancelled, s.skipped_messages, s.repeats, s.possible_duplicates,
+select s.day, s.template_key,
+       s.messages, s.sent, s.delivered, s.read, s.failed, s.given_up, s.cancelled, s.skipped_messages, s.repeats, s.possible_duplicates,
        p.sent_p50, p.sent_p90, p.sent_p99, p.delivered_p50, p.delivered_p90, p.delivered_p99,
        d.counted_at
 from (
@@ -31,4 +32,5 @@ left join lateral (
         ) b
     ) c
 ) p on true;
-comment on view sicantik_notify.v_daily_template is 'Statistik, day by day and template by template: what became of its messages, and how long they took; as of counted_at';
+comment on view sicantik_notify.v_daily_template is
+    'Statistik, day by day and template by template: what became of its messages, and how long they took; as of counted_at';

@@ -25,13 +25,13 @@ from (
            l.changed_at, l.created_at, l.retry_of, l.campaign_id, false as plain, false as given_up
     from sicantik_notify.log l
     union all
-    select l.finished_at, l.id, l.state, l.rule_code as rule, l.trigger_code as trigger, l.model, l.record_id,
+    select l.finished_at, l.id, 'failed' as state, l.rule_code as rule, l.trigger_code as trigger, l.model, l.record_id,
            l.partner_id, l.partner_name, l.phone as phone, l.template_key, l.provider_type,
            l.external_id, l.sent_at, l.code, l.error, l.tries, l.possible_duplicate, l.processing_time_ms,
            l.changed_at, l.created_at, l.retry_of, l.campaign_id, true as plain, true as given_up
     from sicantik_notify.log_given_up l
     union all
-    select l.finished_at, l.id, l.state, l.rule_code as rule, l.trigger_code as trigger, l.model, l.record_id,
+    select l.finished_at, l.id, 'failed' as state, l.rule_code as rule, l.trigger_code as trigger, l.model, l.record_id,
            l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone) as phone, l.template_key, l.provider_type,
            l.external_id, l.sent_at, l.code, l.error, l.tries, l.possible_duplicate, l.processing_time_ms,
            l.changed_at, l.created_at, l.retry_of, l.campaign_id, false as plain, true as given_up

@@ -22,23 +22,23 @@ from (
     from sicantik_notify.queue q
     union all
     select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
-           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, true, false
+           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type,
+           l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, true, false
     from sicantik_notify.log l
     union all
-    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone),
-           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, false, false
+    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name,
+           sicantik_notify.masked_phone(l.phone), l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type,
+           l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, false, false
     from sicantik_notify.log l
     union all
-    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
-           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, true, true
+    select l.id, 'failed', l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, l.phone,
+           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type,
+           l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, true, true
     from sicantik_notify.log_given_up l
     union all
-    select l.id, l.state, l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name, sicantik_notify.masked_phone(l.phone),
-           l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type, l.external_id, l.changed_at, l.created_at,
-           l.finished_at, l.retry_of, l.campaign_id, false, true
+    select l.id, 'failed', l.rule_code, l.trigger_code, l.model, l.record_id, l.partner_id, l.partner_name,
+           sicantik_notify.masked_phone(l.phone), l.template_key, null, null, l.tries, null, l.possible_duplicate, l.error, l.provider_type,
+           l.external_id, l.changed_at, l.created_at, l.finished_at, l.retry_of, l.campaign_id, false, true
     from sicantik_notify.log_given_up l
 ) u
 where u.plain = sicantik_notify.sees_phones()

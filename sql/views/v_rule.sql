@@ -5,7 +5,8 @@ select r.sequence, r.code, r.name, r.active, r.trigger, r.condition_domain, r.re
        case when r.rate_limit_enabled then r.rate_limit_count || ' per ' || r.rate_limit_period else 'none' end as rate_limit,
        case when r.rate_limit_enabled then
            (select count(*) from sicantik_notify.rate_usage u
-            where u.rule_id = r.id and (u.ended_at is null or u.ended_at > sicantik_notify.statement_clock() - sicantik_notify.rate_period(r.rate_limit_period)))
+            where u.rule_id = r.id and (u.ended_at is null
+                                           or u.ended_at > sicantik_notify.statement_clock() - sicantik_notify.rate_period(r.rate_limit_period)))
        end as rate_used,
        (select count(*) from sicantik_notify.queue q where q.rule_id = r.id) as waiting,
        (select count(*) from sicantik_notify.queue q where q.rule_id = r.id and q.state = 'held') as held,
