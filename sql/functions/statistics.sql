@@ -21,15 +21,15 @@ $office_zone$;
 comment on function sicantik_notify.office_zone() is 'Time zone of the office, in which days begin and end';
 
 -- time_bucket(interval) and bucket_time(bucket): histograms of durations whose buckets grow by 9 %, so what is read from them is right
--- within 5 %, from a millisecond to years.
+-- within 5 %, from a millisecond to years. No settings of their own: they are called for each message, and so become part of the query.
 create or replace function sicantik_notify.time_bucket(p_time interval)
 returns smallint
 language sql
 immutable
 parallel safe
-set search_path = pg_catalog, pg_temp
 as $time_bucket$
-    select ceil(8 * log(2.0, greatest(1, round(1000 * extract(epoch from p_time)))))::smallint
+    select pg_catalog.ceil(8 * pg_catalog.ln(greatest(1, 1000 * extract(epoch from p_time)::double precision))
+                           / pg_catalog.ln(2::double precision))::smallint
 $time_bucket$;
 comment on function sicantik_notify.time_bucket(interval) is 'The bucket of statistic_time that p_time belongs to';
 create or replace function sicantik_notify.bucket_time(p_bucket integer)
@@ -37,9 +37,8 @@ returns interval
 language sql
 immutable
 parallel safe
-set search_path = pg_catalog, pg_temp
 as $bucket_time$
-    select make_interval(secs => round((power(2.0, (p_bucket - 0.5) / 8) / 1000)::numeric, 3)::double precision)
+    select pg_catalog.round(pg_catalog.power(2::double precision, (p_bucket - 0.5) / 8)) * interval '1 millisecond'
 $bucket_time$;
 comment on function sicantik_notify.bucket_time(integer) is 'The middle of bucket p_bucket of statistic_time';
 
@@ -64,22 +63,27 @@ begin
     with fact as materialized (
         select coalesce(l.rule_code, '') as rule_code, coalesce(l.campaign_id, 0) as campaign_id, l.template_key,
                coalesce(l.provider_id, 0) as provider_id, l.provider_type, l.possible_duplicate, l.retry_of, l.tries, l.code,
-               case when g.message_id is not null then 'failed' else l.state end as state, g.message_id as given_up,
-               r.delivered_at, coalesce(r.read, false) as read, l.sent_at, coalesce(l.changed_at, l.created_at) as since
+               case when g.given_up then 'failed' else l.state end as state, g.given_up, r.delivered_at,
+               coalesce(r.read, false) as read, l.sent_at, coalesce(l.changed_at, l.created_at) as since
         from sicantik_notify.log l
-        left join sicantik_notify.receipt_given_up g on g.message_id = l.id and l.state = 'sent'
         left join lateral (
             select min(x.at) filter (where x.state in ('delivered', 'read')) as delivered_at, bool_or(x.state = 'read') as read
             from sicantik_notify.receipt x
             where x.message_id = l.id and l.state = 'sent'
         ) r on true
+        -- As receipt_given_up; a scalar, so that no estimate makes the planner compare each message with each that was given up.
+        cross join lateral (
+            select l.state = 'sent' and r.delivered_at is null
+                   and (select true from sicantik_notify.log_given_up u where u.id = l.id) is not null as given_up
+        ) g
         where l.finished_at >= from_at and l.finished_at < to_at
     ), counted as (
         insert into sicantik_notify.statistic (day, rule_code, campaign_id, template_key, provider_id, provider_type, messages, sent,
             delivered, read, failed, given_up, cancelled, skipped, possible_duplicates, repeats, tries)
         select p_day, f.rule_code, f.campaign_id, f.template_key, f.provider_id, max(f.provider_type), count(*),
                count(*) filter (where f.state = 'sent'), count(*) filter (where f.state = 'sent' and f.delivered_at is not null),
-               count(*) filter (where f.state = 'sent' and f.read), count(*) filter (where f.state = 'failed'), count(f.given_up),
+               count(*) filter (where f.state = 'sent' and f.read), count(*) filter (where f.state = 'failed'),
+               count(*) filter (where f.given_up),
                count(*) filter (where f.state = 'cancelled'), count(*) filter (where f.state = 'skipped'),
                count(*) filter (where f.possible_duplicate), count(f.retry_of), sum(f.tries)
         from fact f
