@@ -2,11 +2,13 @@
 -- counting once. Which days to count is found without a clock that could be wrong by a commit: a day of log or decision has changed when
 -- its number of rows has (both only grow), and of receipts those are new whose transaction the last look may not have seen.
 
--- office_zone(): time zone of the office (setting timezone); UTC where there is no such zone.
+-- office_zone(): time zone of the office (setting timezone); UTC where there is no such zone. Owner's right: views ask it for viewers,
+-- who do not read settings.
 create or replace function sicantik_notify.office_zone()
 returns text
 language plpgsql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
 as $office_zone$
 declare
