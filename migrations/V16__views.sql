@@ -9,6 +9,7 @@ create index log_finished_at_idx on sicantik_notify.log (finished_at);
 create index log_not_sent_idx on sicantik_notify.log (state, finished_at) where state <> 'sent';
 create index log_not_sent_id_idx on sicantik_notify.log (state, id) where state <> 'sent';
 create index log_rule_idx on sicantik_notify.log (rule_code, finished_at);
+create index log_rule_id_idx on sicantik_notify.log (rule_code, id);
 create index log_partner_idx on sicantik_notify.log (partner_id, finished_at) where partner_id is not null;
 drop index sicantik_notify.log_campaign_idx;
 create index log_campaign_idx on sicantik_notify.log (campaign_id, finished_at) where campaign_id is not null;

@@ -58,7 +58,12 @@ async fn reference(desk: &Desk) -> String {
     let mut page = String::from("\n## Views\n\nViewers and operators read all of them.\n");
     for (name, comment, roles) in relations(desk, "'v'").await {
         assert_eq!(roles, "viewer, operator", "{name}");
-        write!(page, "\n### `{name}`\n\n{comment}.\n\n{}", columns(desk, &name).await).unwrap();
+        write!(
+            page,
+            "\n### `{name}`\n\n{comment}.\n\n{}",
+            columns(desk, &name).await
+        )
+        .unwrap();
     }
     page.push_str("\n## Functions\n\nThose that people may call. All others belong to the daemon or to the schema itself.\n\n");
     page.push_str("| function | returns | who | what it does |\n|---|---|---|---|\n");
@@ -71,7 +76,10 @@ async fn reference(desk: &Desk) -> String {
          group by p.oid, p.proname order by p.proname, 2"
     );
     for row in desk.admin.query(&query, &[]).await.unwrap() {
-        let text = |i: usize| row.get::<_, String>(i).replace("timestamp with time zone", "timestamptz");
+        let text = |i: usize| {
+            row.get::<_, String>(i)
+                .replace("timestamp with time zone", "timestamptz")
+        };
         writeln!(
             page,
             "| `{}({})` | {} | {} | {} |",
@@ -83,9 +91,16 @@ async fn reference(desk: &Desk) -> String {
         )
         .unwrap();
     }
-    page.push_str("\n## Tables\n\nThose that people may read themselves: configuration, which operators write.\n");
+    page.push_str(
+        "\n## Tables\n\nThose that people may read themselves: configuration, which operators write.\n",
+    );
     for (name, comment, roles) in relations(desk, "'r', 'p'").await {
-        write!(page, "\n### `{name}` ({roles})\n\n{comment}.\n\n{}", columns(desk, &name).await).unwrap();
+        write!(
+            page,
+            "\n### `{name}` ({roles})\n\n{comment}.\n\n{}",
+            columns(desk, &name).await
+        )
+        .unwrap();
     }
     page
 }
@@ -95,16 +110,24 @@ async fn the_reference_is_what_the_database_says() {
     let desk = desk().await;
     let wanted = reference(&desk).await;
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let end_of_mark = page.find(MARK).and_then(|at| page[at..].find('\n').map(|n| at + n + 1));
+    let end_of_mark = page
+        .find(MARK)
+        .and_then(|at| page[at..].find('\n').map(|n| at + n + 1));
     let (by_hand, made) = page.split_at(end_of_mark.expect("the mark stands in docs/sql.md"));
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, format!("{by_hand}{wanted}")).unwrap();
         return;
     }
     if let Some((is, should)) = made.lines().zip(wanted.lines()).find(|(a, b)| a != b) {
-        panic!("docs/sql.md is not up to date (UPDATE_DOCS=1 makes it anew):\n  it has {is}\n  and not {should}");
+        panic!(
+            "docs/sql.md is not up to date (UPDATE_DOCS=1 makes it anew):\n  it has {is}\n  and not {should}"
+        );
     }
-    assert_eq!(made.len(), wanted.len(), "docs/sql.md is not up to date (UPDATE_DOCS=1 makes it anew)");
+    assert_eq!(
+        made.len(),
+        wanted.len(),
+        "docs/sql.md is not up to date (UPDATE_DOCS=1 makes it anew)"
+    );
 }
 
 struct Example {
@@ -116,14 +139,21 @@ struct Example {
 fn examples() -> Vec<Example> {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let by_hand = page.split(MARK).next().unwrap();
-    let blocks: Vec<&str> = by_hand.split("```sql\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+    let blocks: Vec<&str> = by_hand
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|b| b.split("```").next())
+        .collect();
     assert!(blocks.len() > 30);
     blocks
         .iter()
         .map(|block| {
             let head = block.lines().next().unwrap();
             let role = head.trim_start_matches("-- ").split([',', ':']).next().unwrap();
-            assert!(head.starts_with("-- ") && ["viewer", "operator"].contains(&role), "{block}");
+            assert!(
+                head.starts_with("-- ") && ["viewer", "operator"].contains(&role),
+                "{block}"
+            );
             Example {
                 operator: role == "operator",
                 returns_rows: head.split(':').next().unwrap().ends_with("returns rows"),
@@ -147,7 +177,10 @@ async fn a_day(desk: &Desk) -> [i64; 4] {
     ))
     .await;
     approve(&mut odoo, &[permits[0].0, permits[1].0, permits[2].0]).await;
-    desk.office.gateway.script(Provider::Fonnte).when_to("+6281200009102", Behaviour::http(500, "busy"));
+    desk.office
+        .gateway
+        .script(Provider::Fonnte)
+        .when_to("+6281200009102", Behaviour::http(500, "busy"));
     let failed = desk.message("+6281200009102").await;
     desk.message("+6281200009103").await;
     let campaign = desk
@@ -156,9 +189,11 @@ async fn a_day(desk: &Desk) -> [i64; 4] {
             permits[2].0
         ))
         .await;
-    desk.sql(&format!("select sicantik_notify.campaign_start({campaign})")).await;
+    desk.sql(&format!("select sicantik_notify.campaign_start({campaign})"))
+        .await;
     desk.until("select count(*) = 5 from sicantik_notify.log").await;
-    desk.until("select exists (select from sicantik_notify.v_cron_run where code = 'process_queue')").await;
+    desk.until("select exists (select from sicantik_notify.v_cron_run where code = 'process_queue')")
+        .await;
     drop(daemon);
     let waiting = desk
         .number(
@@ -171,8 +206,13 @@ async fn a_day(desk: &Desk) -> [i64; 4] {
                    select (select sum(sent) = 3 and sum(skipped) = 2 from sicantik_notify.v_daily) from c";
     desk.until(counted).await;
     // What is left of its run: it is running again, with messages that wait.
-    desk.sql(&format!("update sicantik_notify.campaign set state = 'running', finished_at = null where id = {campaign}")).await;
-    let partner = desk.number("select max(partner_id) from sicantik_notify.log where partner_id is not null").await;
+    desk.sql(&format!(
+        "update sicantik_notify.campaign set state = 'running', finished_at = null where id = {campaign}"
+    ))
+    .await;
+    let partner = desk
+        .number("select max(partner_id) from sicantik_notify.log where partner_id is not null")
+        .await;
     [failed, waiting, partner, campaign]
 }
 
@@ -181,7 +221,12 @@ fn with_ids(sql: &str, ids: [i64; 4]) -> String {
     for (word, id) in ["4711", "4712"].iter().zip(ids) {
         text = text.replace(word, &id.to_string());
     }
-    for (before, id) in [("partner_id = 42", ids[2]), ("campaign_id = 7", ids[3]), ("where id = 7", ids[3]), ("(7)", ids[3])] {
+    for (before, id) in [
+        ("partner_id = 42", ids[2]),
+        ("campaign_id = 7", ids[3]),
+        ("where id = 7", ids[3]),
+        ("(7)", ids[3]),
+    ] {
         let number = before.trim_end_matches(')').rsplit([' ', '(']).next().unwrap();
         text = text.replace(before, &before.replace(number, &id.to_string()));
     }
@@ -192,7 +237,8 @@ fn with_ids(sql: &str, ids: [i64; 4]) -> String {
 async fn every_example_answers_as_the_role_that_it_names() {
     let desk = desk().await;
     let ids = a_day(&desk).await;
-    desk.sql("create role vera login; grant sicantik_notify_viewer to vera").await;
+    desk.sql("create role vera login; grant sicantik_notify_viewer to vera")
+        .await;
     let viewer = desk.office.connect_as("vera").await.unwrap();
     let operator = desk.office.connect_as(OPERATOR).await.unwrap();
     let mut wrong = Vec::new();
@@ -200,10 +246,16 @@ async fn every_example_answers_as_the_role_that_it_names() {
         let client = if example.operator { &operator } else { &viewer };
         client.batch_execute("begin").await.unwrap();
         // Statement by statement: one that says that it returns rows must, whatever stands beside it.
-        for statement in with_ids(&example.sql, ids).split(";\n").filter(|s| !s.trim().is_empty()) {
+        for statement in with_ids(&example.sql, ids)
+            .split(";\n")
+            .filter(|s| !s.trim().is_empty())
+        {
             match client.simple_query(statement).await {
                 Ok(answer) => {
-                    let rows = answer.iter().filter(|m| matches!(m, SimpleQueryMessage::Row(_))).count();
+                    let rows = answer
+                        .iter()
+                        .filter(|m| matches!(m, SimpleQueryMessage::Row(_)))
+                        .count();
                     if example.returns_rows && rows == 0 {
                         wrong.push(format!("no rows: {statement}"));
                     }

@@ -13,6 +13,10 @@ grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_n
     sicantik_notify.capture_publication, sicantik_notify.capture_state, sicantik_notify.installation, sicantik_notify.repeatable,
     sicantik_notify.schema_history to sicantik_notifyd;
 grant select on sicantik_notify.schema_history to sicantik_notify_viewer; -- the commands look at it first
+-- What rule_code and was_given_up look at, which views call for each row.
+grant select (id, code) on sicantik_notify.rule to sicantik_notify_viewer;
+grant select (id) on sicantik_notify.log_given_up to sicantik_notify_viewer;
+grant select (message_id, state) on sicantik_notify.receipt to sicantik_notify_viewer;
 grant select, insert, delete on sicantik_notify.event, sicantik_notify.digest to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
 grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
@@ -102,8 +106,9 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
-grant execute on function sicantik_notify.statement_clock(), sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text),
-    sicantik_notify.office_zone(),    sicantik_notify.bucket_time(integer), sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
+grant execute on function sicantik_notify.statement_clock(), sicantik_notify.rule_code(bigint), sicantik_notify.was_given_up(bigint),
+    sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(), sicantik_notify.bucket_time(integer),
+    sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
 grant execute on function sicantik_notify.statistics_count() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings(), sicantik_notify.slot_name() to sicantik_notify_viewer;

@@ -38,7 +38,6 @@ from (
     from sicantik_notify.log_given_up l
 ) u
 where u.plain = sicantik_notify.sees_phones()
-  -- Scalars, which are asked row by row: as a set they would be made whole for the newest ten rows too.
-  and (u.state <> 'sent' or (select true from sicantik_notify.receipt_given_up g where g.message_id = u.id limit 1) is null)
-  and (not u.given_up or (select true from sicantik_notify.receipt_given_up g where g.message_id = u.id limit 1));
+  and (u.state <> 'sent' or not sicantik_notify.was_given_up(u.id))
+  and (not u.given_up or sicantik_notify.was_given_up(u.id));
 comment on view sicantik_notify.v_log is 'Log: every finished message, with provider, times and error';

@@ -6,13 +6,17 @@ select r.sequence, r.code, r.name, r.active, r.trigger, r.condition_domain, r.re
        case when r.rate_limit_enabled then
            (select count(*) from sicantik_notify.rate_usage u
             where u.rule_id = r.id and (u.ended_at is null
-                                           or u.ended_at > sicantik_notify.statement_clock() - sicantik_notify.rate_period(r.rate_limit_period)))
+                                      or u.ended_at > sicantik_notify.statement_clock() - sicantik_notify.rate_period(r.rate_limit_period)))
        end as rate_used,
-       (select count(*) from sicantik_notify.queue q where q.rule_id = r.id) as waiting,
-       (select count(*) from sicantik_notify.queue q where q.rule_id = r.id and q.state = 'held') as held,
+       coalesce(w.waiting, 0) as waiting, coalesce(w.held, 0) as held,
        coalesce(l.sent, 0) as sent, coalesce(l.failed, 0) as failed, coalesce(k.people, 0) as skipped,
        (select g.finished_at from sicantik_notify.log g where g.rule_code = r.code order by g.finished_at desc limit 1) as last_finished_at
 from sicantik_notify.rule r
+left join (
+    select q.rule_id, count(*) as waiting, count(*) filter (where q.state = 'held') as held
+    from sicantik_notify.queue q
+    group by q.rule_id
+) w on w.rule_id = r.id
 left join (
     -- From the daily counts: log has a million rows of a month, and people look at rules all day.
     select s.rule_code, sum(s.sent)::bigint as sent, sum(s.failed)::bigint as failed

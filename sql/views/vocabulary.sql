@@ -89,7 +89,6 @@ begin
             ('leads_since', 'Since when it leads'),
             ('lost', 'Sends that daemons remembered and this server did not know: sent + uncertain + absent'),
             ('may_use_domain', 'Whether it may choose records by a domain, and not only by ids'),
-            ('message_at', 'finished_at of the message in v_log'),
             ('message_id', 'The message: id of v_queue and v_log; empty: none was made'),
             ('messages', 'How many messages'),
             ('meta', 'Whether Meta can send it, or why not'),

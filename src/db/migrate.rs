@@ -52,6 +52,8 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
     "functions/statement_clock.sql",
+    "functions/rule_code.sql",
+    "functions/was_given_up.sql",
     "functions/sees_phones.sql",
     "functions/show_phone.sql",
     "functions/rule_begins.sql",
@@ -121,7 +123,10 @@ const VIEWS: &[(&str, &str)] = files![
 ];
 
 /// What the columns of all views mean, as comments: the same word means the same in each. Applied after the views are made.
-const VOCABULARY: (&str, &str) = ("views/vocabulary.sql", include_str!("../../sql/views/vocabulary.sql"));
+const VOCABULARY: (&str, &str) = (
+    "views/vocabulary.sql",
+    include_str!("../../sql/views/vocabulary.sql"),
+);
 
 /// Tables that every Odoo has, and that we read.
 const HOST_TABLES: &[&str] = &[
@@ -408,7 +413,10 @@ async fn replace_repeatables(client: &mut Client, report: &mut Report) -> Result
         .collect();
     let changed = |name: &str, text: &str| standing.get(name) != Some(&checksum(text));
     let tx = client.transaction().await.map_err(step("beginning"))?;
-    let views_changed = VIEWS.iter().chain([&VOCABULARY]).any(|(name, text)| changed(name, text));
+    let views_changed = VIEWS
+        .iter()
+        .chain([&VOCABULARY])
+        .any(|(name, text)| changed(name, text));
     for (name, text) in FUNCTIONS.iter().filter(|(name, text)| changed(name, text)) {
         tx.batch_execute(text).await.map_err(step(name))?;
         report.replaced.push((*name).to_owned());

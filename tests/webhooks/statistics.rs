@@ -42,23 +42,36 @@ async fn each_message_is_counted_once_as_what_it_came_to() {
         assert_eq!(meta.send_status(&sent[0], status).await.unwrap(), 200);
     }
     assert_eq!(meta.send_status(&sent[1], "delivered").await.unwrap(), 200);
-    assert_eq!(meta.send_failed(&sent[2], 131026, "Message Undeliverable.").await.unwrap(), 200);
+    assert_eq!(
+        meta.send_failed(&sent[2], 131026, "Message Undeliverable.")
+            .await
+            .unwrap(),
+        200
+    );
     bench.receipts_taken().await;
     // Through Fonnte: one that is refused at first and sent with its second try, one that fails for good, one on the blacklist.
     desk.only("Fonnte").await;
-    desk.sql("update sicantik_notify.rule set retry_delay = 0, max_retries = 1").await;
+    desk.sql("update sicantik_notify.rule set retry_delay = 0, max_retries = 1")
+        .await;
     let script = desk.office.gateway.script(Provider::Fonnte);
     script.once_to("+6281200009101", Behaviour::http(500, "busy"));
     let retried = desk.message("+6281200009101").await;
     script.when_to("+6281200009102", Behaviour::http(500, "busy"));
     let failed = desk.message("+6281200009102").await;
-    desk.sql("select sicantik_notify.blacklist_add('0812-0000-9103', 'asked for it')").await;
+    desk.sql("select sicantik_notify.blacklist_add('0812-0000-9103', 'asked for it')")
+        .await;
     let skipped = desk.message("+6281200009103").await;
     desk.until(&format!(
         "select count(*) = 3 from sicantik_notify.log where (id, state) in (({retried}, 'sent'), ({failed}, 'failed'), ({skipped}, 'skipped'))"
     ))
     .await;
-    assert!(desk.number(&format!("select tries::bigint from sicantik_notify.log where id = {retried}")).await == 1);
+    assert!(
+        desk.number(&format!(
+            "select tries::bigint from sicantik_notify.log where id = {retried}"
+        ))
+        .await
+            == 1
+    );
     // A citizen without a number: meant, and never a message.
     let mut odoo = desk.odoo().await;
     let permits = citizens(&mut odoo, 2).await;
@@ -68,10 +81,13 @@ async fn each_message_is_counted_once_as_what_it_came_to() {
     ))
     .await;
     approve(&mut odoo, &[permits[0].0, permits[1].0]).await;
-    desk.until("select exists (select from sicantik_notify.decision where outcome = 'no_phone')").await;
+    desk.until("select exists (select from sicantik_notify.decision where outcome = 'no_phone')")
+        .await;
     desk.until("select count(*) = 8 from sicantik_notify.log").await;
 
-    bench.counted("select messages = 8 and skipped = 2 from sicantik_notify.v_daily").await;
+    bench
+        .counted("select messages = 8 and skipped = 2 from sicantik_notify.v_daily")
+        .await;
     let day = one(
         desk,
         &format!(
@@ -155,11 +171,14 @@ async fn sent_then(desk: &Desk, days: i32, external: &str) -> i64 {
 async fn a_receipt_that_comes_days_later_changes_the_day_of_its_message_and_no_other() {
     let bench = bench().await;
     let desk = &bench.desk;
-    desk.sql("select sicantik_notify.ensure_partitions(sicantik_notify.clock() - interval '2 months', 3)").await;
+    desk.sql("select sicantik_notify.ensure_partitions(sicantik_notify.clock() - interval '2 months', 3)")
+        .await;
     for (days, external) in [(40, "wamid.old1"), (40, "wamid.old2"), (5, "wamid.new")] {
         sent_then(desk, days, external).await;
     }
-    bench.counted("select sum(sent) = 3 and bool_and(delivered = 0) from sicantik_notify.v_daily").await;
+    bench
+        .counted("select sum(sent) = 3 and bool_and(delivered = 0) from sicantik_notify.v_daily")
+        .await;
     let then = desk.text("select string_agg(day || ' ' || sent, ', ' order by day) from sicantik_notify.v_daily where sent > 0").await;
     let meta = bench.meta();
     assert_eq!(meta.send_status("wamid.old1", "read").await.unwrap(), 200);
@@ -168,19 +187,32 @@ async fn a_receipt_that_comes_days_later_changes_the_day_of_its_message_and_no_o
         .counted(&format!("select delivered = 1 and read = 1 and sent = 2 from sicantik_notify.v_daily where day = {TODAY} - 40"))
         .await;
     // The provider gave the other one up; and then it arrived all the same.
-    assert_eq!(meta.send_failed("wamid.old2", 131026, "Message Undeliverable.").await.unwrap(), 200);
+    assert_eq!(
+        meta.send_failed("wamid.old2", 131026, "Message Undeliverable.")
+            .await
+            .unwrap(),
+        200
+    );
     bench.receipts_taken().await;
     bench
         .counted(&format!("select (sent, failed, given_up) = (1, 1, 1) from sicantik_notify.v_daily where day = {TODAY} - 40"))
         .await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.v_log where state = 'failed'").await, 1);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.v_log where state = 'failed'")
+            .await,
+        1
+    );
     assert_eq!(desk.number("select count(*) from sicantik_notify.v_log").await, 3);
     assert_eq!(meta.send_status("wamid.old2", "delivered").await.unwrap(), 200);
     bench.receipts_taken().await;
     bench
         .counted(&format!("select (sent, failed, given_up, delivered) = (2, 0, 0, 2) from sicantik_notify.v_daily where day = {TODAY} - 40"))
         .await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.v_log where state = 'sent'").await, 3);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.v_log where state = 'sent'")
+            .await,
+        3
+    );
     assert_eq!(
         desk.text("select string_agg(day || ' ' || sent, ', ' order by day) from sicantik_notify.v_daily where sent > 0").await,
         then
@@ -195,9 +227,12 @@ async fn a_receipt_that_comes_days_later_changes_the_day_of_its_message_and_no_o
         2
     );
     // Nothing is due any more, and counting all again is counting once.
-    desk.sql("update sicantik_notify.statistic_day set changed = true, counted_at = null").await;
+    desk.sql("update sicantik_notify.statistic_day set changed = true, counted_at = null")
+        .await;
     let before = all(desk).await;
-    bench.counted("select not exists (select from sicantik_notify.statistic_day where changed)").await;
+    bench
+        .counted("select not exists (select from sicantik_notify.statistic_day where changed)")
+        .await;
     assert_eq!(all(desk).await, before);
 }
 
@@ -212,29 +247,50 @@ async fn all(desk: &Desk) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_has_dropped_stays_counted() {
     let desk = crate::desk::desk().await;
-    desk.sql("select sicantik_notify.ensure_partitions(sicantik_notify.clock() - interval '8 months', 9)").await;
+    desk.sql("select sicantik_notify.ensure_partitions(sicantik_notify.clock() - interval '8 months', 9)")
+        .await;
     sent_then(&desk, 200, "wamid.gone").await;
     counted(&desk, "select sum(sent) = 1 from sicantik_notify.v_daily").await;
-    desk.sql("select sicantik_notify.retire_partitions(sicantik_notify.clock())").await;
+    desk.sql("select sicantik_notify.retire_partitions(sicantik_notify.clock())")
+        .await;
     assert_eq!(desk.number("select count(*) from sicantik_notify.log").await, 0);
-    desk.sql("update sicantik_notify.statistic_day set changed = true").await;
+    desk.sql("update sicantik_notify.statistic_day set changed = true")
+        .await;
     for _ in 0..3 {
         desk.sql("select sicantik_notify.statistics_count()").await;
     }
-    assert_eq!(desk.number("select sum(sent)::bigint from sicantik_notify.v_daily").await, 1);
+    assert_eq!(
+        desk.number("select sum(sent)::bigint from sicantik_notify.v_daily")
+            .await,
+        1
+    );
     // Until statistics_days says otherwise.
     desk.sql("update sicantik_notify.setting set value = '100' where key = 'statistics_days'; select sicantik_notify.statistics_count()")
         .await;
-    assert_eq!(desk.number("select count(*) from sicantik_notify.v_daily where sent > 0").await, 0);
-    assert_eq!(desk.number("select count(*) from sicantik_notify.statistic").await, 0);
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.v_daily where sent > 0")
+            .await,
+        0
+    );
+    assert_eq!(
+        desk.number("select count(*) from sicantik_notify.statistic")
+            .await,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_counts_by_itself() {
     let bench = bench().await;
     bench.sent_through_meta("+6281200009001").await;
-    bench.desk.sql("select sicantik_notify.cron_run_now('count_statistics')").await;
-    bench.desk.until("select sum(sent) = 1 from sicantik_notify.v_daily").await;
+    bench
+        .desk
+        .sql("select sicantik_notify.cron_run_now('count_statistics')")
+        .await;
+    bench
+        .desk
+        .until("select sum(sent) = 1 from sicantik_notify.v_daily")
+        .await;
     bench
         .desk
         .until("select detail ~ 'counted [0-9]+ day' and outcome = 'done' from sicantik_notify.v_cron_run where code = 'count_statistics' order by id desc limit 1")
