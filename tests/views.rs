@@ -193,7 +193,7 @@ const QUESTIONS: &[&str] = &[
     "v_api_token",
     "v_daily where day > current_date - 31",
     "v_daily_rule where day > current_date - 31",
-    "v_daily_campaign where day > current_date - 31",
+    "v_daily_campaign where campaign_id = 6 and day > current_date - 31",
     "v_daily_template where day > current_date - 31",
     "v_daily_provider where day > current_date - 31",
     "v_daily_skipped where day > current_date - 31",
