@@ -13,7 +13,8 @@ use tokio_postgres::SimpleQueryMessage;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sql.md");
 const MARK: &str = "<!-- The rest of this page is made from";
-const ROLES: &str = "(values ('viewer', 'sicantik_notify_viewer'::regrole), ('operator', 'sicantik_notify_operator'::regrole)) as role (word, oid)";
+const ROLES: &str = "(values ('viewer', 'sicantik_notify_viewer'::regrole), ('operator',
+    'sicantik_notify_operator'::regrole)) as role (word, oid)";
 
 /// In a cell of a table.
 fn cell(text: &str) -> String {

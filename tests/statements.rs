@@ -89,7 +89,8 @@ async fn a_word_means_the_same_in_every_view_and_arguments_have_names() {
                  where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind = 'v'
                  group by a.attname
                  having count(distinct col_description(c.oid, a.attnum)) > 1
-                    and a.attname not in ('active', 'at', 'changed_at', 'code', 'failed', 'finished_at', 'id', 'messages', 'model', 'name', 'outcome',
+                    and a.attname not in ('active', 'at', 'changed_at', 'code', 'failed', 'finished_at', 'id', 'messages',
+                        'model', 'name', 'outcome',
                                           'read', 'reason', 'sent', 'skipped', 'source', 'state', 'template_key', 'waiting_for')
              ) x",
         )
@@ -101,7 +102,8 @@ async fn a_word_means_the_same_in_every_view_and_arguments_have_names() {
             "select string_agg(w.word, ', ') from unnest(array[{}]) w (word)
              where not exists (
                  select from pg_class c join pg_attribute a on a.attrelid = c.oid
-                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind = 'v' and w.word in (a.attname, c.relname || '.' || a.attname))",
+                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind = 'v' and w.word in (a.attname,
+                     c.relname || '.' || a.attname))",
             vocabulary
                 .lines()
                 .filter_map(|l| l.trim().strip_prefix("('")?.split('\'').next())

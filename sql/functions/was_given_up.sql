@@ -1,6 +1,6 @@
 -- was_given_up(id): whether a message that log calls sent was given up by its provider afterwards, as receipt_given_up knows it. A function
--- that is declared to cost next to nothing, and not a query within v_log: asked once a message, that would be estimated to cost so much that
--- questions about a few thousand messages are compiled (jit) for longer than it takes to answer them.
+-- that is declared to cost next to nothing, and not a query within v_log: asked once a message, that would be estimated to cost so much
+-- that questions about a few thousand messages are compiled (jit) for longer than it takes to answer them.
 create or replace function sicantik_notify.was_given_up(p_id bigint)
 returns boolean
 language plpgsql

@@ -62,7 +62,8 @@ async fn each_message_is_counted_once_as_what_it_came_to() {
         .await;
     let skipped = desk.message("+6281200009103").await;
     desk.until(&format!(
-        "select count(*) = 3 from sicantik_notify.log where (id, state) in (({retried}, 'sent'), ({failed}, 'failed'), ({skipped}, 'skipped'))"
+        "select count(*) = 3 from sicantik_notify.log where (id, state) in (({retried}, 'sent'), ({failed}, 'failed'),
+            ({skipped}, 'skipped'))"
     ))
     .await;
     assert!(
@@ -124,7 +125,8 @@ async fn each_message_is_counted_once_as_what_it_came_to() {
                  union all
                  select 'rules' from sicantik_notify.v_rule where code = 'notify_permit_approved' and (sent, failed, skipped) <> (5, 2, 2)
                  union all
-                 select 'range' from sicantik_notify.statistics(current_date - 2, current_date + 2) s where (s.messages, s.skipped) <> (8, 2)
+                 select 'range' from sicantik_notify.statistics(current_date - 2, current_date + 2) s where (s.messages,
+                     s.skipped) <> (8, 2)
              ) x",
         )
         .await;
@@ -140,7 +142,12 @@ async fn each_message_is_counted_once_as_what_it_came_to() {
         )
         .await;
     assert_eq!(off, None);
-    let ordered = one(desk, "select sent_p50 <= sent_p90 and sent_p90 <= sent_p99 and delivered_p50 <= delivered_p99 as so from sicantik_notify.v_daily").await;
+    let ordered = one(
+        desk,
+        "select sent_p50 <= sent_p90 and sent_p90 <= sent_p99 and delivered_p50 <= delivered_p99 as so
+        from sicantik_notify.v_daily",
+    )
+    .await;
     assert!(ordered.get::<_, bool>("so"));
 }
 
@@ -150,11 +157,13 @@ async fn sent_then(desk: &Desk, days: i32, external: &str) -> i64 {
         desk,
         &format!(
             "with m as (select nextval('sicantik_notify.message_id_seq') as id, sicantik_notify.clock() - interval '{days} days' as at),
-                  a as (insert into sicantik_notify.attempt (message_id, started_at, claim_token, instance_id, provider_id, provider_type, template_key,
+                  a as (insert into sicantik_notify.attempt (message_id, started_at, claim_token, instance_id, provider_id,
+                      provider_type, template_key,
                                                             finished_at, outcome, external_id)
                         select m.id, m.at, 1, 1, p.id, 'meta', 'permit_ready', m.at, 'accepted', '{external}'
                         from m, sicantik_notify.provider p where p.name = 'Meta')
-             insert into sicantik_notify.log (id, finished_at, state, rule_id, rule_code, phone, template_key, context, provider_id, provider_type,
+             insert into sicantik_notify.log (id, finished_at, state, rule_id, rule_code, phone, template_key, context,
+                 provider_id, provider_type,
                                               external_id, tries, possible_duplicate, created_at, sent_at)
              select m.id, m.at, 'sent', r.id, r.code, '+6281200009001', 'permit_ready', '{{}}', p.id, 'meta', '{external}', 0, false,
                     m.at - interval '90 seconds', m.at
@@ -206,7 +215,8 @@ async fn a_receipt_that_comes_days_later_changes_the_day_of_its_message_and_no_o
     assert_eq!(meta.send_status("wamid.old2", "delivered").await.unwrap(), 200);
     bench.receipts_taken().await;
     bench
-        .counted(&format!("select (sent, failed, given_up, delivered) = (2, 0, 0, 2) from sicantik_notify.v_daily where day = {TODAY} - 40"))
+        .counted(&format!("select (sent, failed, given_up, delivered) = (2, 0, 0, 2) from sicantik_notify.v_daily where day =
+            {TODAY} - 40"))
         .await;
     assert_eq!(
         desk.number("select count(*) from sicantik_notify.v_log where state = 'sent'")
@@ -293,6 +303,7 @@ async fn the_leader_counts_by_itself() {
         .await;
     bench
         .desk
-        .until("select detail ~ 'counted [0-9]+ day' and outcome = 'done' from sicantik_notify.v_cron_run where code = 'count_statistics' order by id desc limit 1")
+        .until("select detail ~ 'counted [0-9]+ day' and outcome = 'done' from sicantik_notify.v_cron_run where code =
+            'count_statistics' order by id desc limit 1")
         .await;
 }
