@@ -170,7 +170,7 @@ async fn guide_test_4_monitoring_cron_jobs() {
 async fn a_job_that_is_due_for_long_or_has_no_leader_is_a_problem() {
     let desk = desk().await;
     let daemon = desk.quick().await;
-    desk.until("select count(*) = 6 from sicantik_notify.v_cron_job where last_run is not null")
+    desk.until("select count(*) = 7 from sicantik_notify.v_cron_job where last_run is not null")
         .await;
     drop(daemon);
     let problems =
@@ -206,7 +206,7 @@ async fn old_runs_are_forgotten_and_a_job_of_a_newer_version_is_a_failure_of_its
         .await;
     desk.until("select last_error like '%has no job tomorrow%' and failures = 1 from sicantik_notify.v_cron_job where code = 'tomorrow'")
         .await;
-    desk.until("select count(*) = 6 from sicantik_notify.v_cron_job where last_run is not null and last_error is null")
+    desk.until("select count(*) = 7 from sicantik_notify.v_cron_job where last_run is not null and last_error is null")
         .await;
 }
 

@@ -63,7 +63,7 @@ async fn every_table_view_column_function_and_sequence_has_a_comment() {
                  select c.oid::regclass || '.' || a.attname
                  from pg_class c
                  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
                    and col_description(c.oid, a.attnum) is null
                  union all
                  select p.oid::regprocedure::text
@@ -74,4 +74,50 @@ async fn every_table_view_column_function_and_sequence_has_a_comment() {
         )
         .await;
     assert_eq!(missing, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_means_the_same_in_every_view_and_arguments_have_names() {
+    let desk = desk().await;
+    // Words that stand for different things have a line of their own, column by column, in sql/views/vocabulary.sql; few may.
+    let many = desk
+        .text(
+            "select string_agg(x.name, ', ') from (
+                 select a.attname as name
+                 from pg_class c
+                 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind = 'v'
+                 group by a.attname
+                 having count(distinct col_description(c.oid, a.attnum)) > 1
+                    and a.attname not in ('active', 'at', 'changed_at', 'code', 'failed', 'finished_at', 'id', 'messages',
+                        'model', 'name', 'outcome',
+                                          'read', 'reason', 'sent', 'skipped', 'source', 'state', 'template_key', 'waiting_for')
+             ) x",
+        )
+        .await;
+    assert_eq!(many, None);
+    let vocabulary = include_str!("../sql/views/vocabulary.sql");
+    let unused = desk
+        .text(&format!(
+            "select string_agg(w.word, ', ') from unnest(array[{}]) w (word)
+             where not exists (
+                 select from pg_class c join pg_attribute a on a.attrelid = c.oid
+                 where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind = 'v' and w.word in (a.attname,
+                     c.relname || '.' || a.attname))",
+            vocabulary
+                .lines()
+                .filter_map(|l| l.trim().strip_prefix("('")?.split('\'').next())
+                .map(|w| format!("'{w}'"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))
+        .await;
+    assert_eq!(unused, None);
+    let nameless = desk
+        .text(
+            "select string_agg(p.oid::regprocedure::text, ', ') from pg_proc p
+             where p.pronamespace = 'sicantik_notify'::regnamespace and p.pronargs > 0 and p.proargnames is null",
+        )
+        .await;
+    assert_eq!(nameless, None);
 }

@@ -17,3 +17,5 @@ mod health;
 mod inbound;
 #[path = "webhooks/receipts.rs"]
 mod receipts;
+#[path = "webhooks/statistics.rs"]
+mod statistics;

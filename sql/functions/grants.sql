@@ -13,6 +13,10 @@ grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_n
     sicantik_notify.capture_publication, sicantik_notify.capture_state, sicantik_notify.installation, sicantik_notify.repeatable,
     sicantik_notify.schema_history to sicantik_notifyd;
 grant select on sicantik_notify.schema_history to sicantik_notify_viewer; -- the commands look at it first
+-- What rule_code and was_given_up look at, which views call for each row.
+grant select (id, code) on sicantik_notify.rule to sicantik_notify_viewer;
+grant select (id) on sicantik_notify.log_given_up to sicantik_notify_viewer;
+grant select (message_id, state) on sicantik_notify.receipt to sicantik_notify_viewer;
 grant select, insert, delete on sicantik_notify.event, sicantik_notify.digest to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.repeat_mark to sicantik_notifyd;
 grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
@@ -44,6 +48,7 @@ grant select, insert, update, delete on sicantik_notify.lost_send to sicantik_no
 -- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
+grant select, insert, delete on sicantik_notify.log_given_up to sicantik_notifyd;
 grant select on sicantik_notify.consent, sicantik_notify.inbound_message to sicantik_notifyd;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id_seq, sicantik_notify.claim_token_seq,
     sicantik_notify.attempt_id_seq, sicantik_notify.decision_id_seq to sicantik_notifyd;
@@ -73,7 +78,9 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest, sicantik_notify.v_cron_job, sicantik_notify.v_cron_run, sicantik_notify.v_instance,
     sicantik_notify.v_campaign, sicantik_notify.v_campaign_progress, sicantik_notify.v_campaign_skipped, sicantik_notify.v_firing,
-    sicantik_notify.v_api_token, sicantik_notify.v_failover
+    sicantik_notify.v_api_token, sicantik_notify.v_failover, sicantik_notify.receipt_given_up, sicantik_notify.queue_waits,
+    sicantik_notify.v_daily, sicantik_notify.v_daily_rule, sicantik_notify.v_daily_campaign, sicantik_notify.v_daily_template,
+    sicantik_notify.v_daily_provider, sicantik_notify.v_daily_skipped
     to sicantik_notify_viewer, sicantik_notifyd;
 
 -- Functions: nobody by default.
@@ -99,6 +106,10 @@ grant execute on function sicantik_notify.publish_capture(), sicantik_notify.hoo
     sicantik_notify.server_timeline(), sicantik_notify.notice_timeline(), sicantik_notify.receipt_forget(integer), sicantik_notify.inbound_take(bigint, text, text, timestamptz, text),
     sicantik_notify.marketing_choice(text, timestamptz, boolean)
     to sicantik_notifyd;
+grant execute on function sicantik_notify.statement_clock(), sicantik_notify.rule_code(bigint), sicantik_notify.was_given_up(bigint),
+    sicantik_notify.sees_phones(), sicantik_notify.masked_phone(text), sicantik_notify.office_zone(), sicantik_notify.bucket_time(integer),
+    sicantik_notify.statistics(date, date, text) to sicantik_notifyd, sicantik_notify_viewer;
+grant execute on function sicantik_notify.statistics_count() to sicantik_notifyd;
 grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook_findings(), sicantik_notify.host_senders(),
     sicantik_notify.server_findings(), sicantik_notify.slot_name() to sicantik_notify_viewer;
 grant execute on function sicantik_notify.slot_refusal(), sicantik_notify.slot_name(), sicantik_notify.log_timeline(),

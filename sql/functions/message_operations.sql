@@ -91,7 +91,7 @@ begin
         return p_id;
     end if;
     -- Sent, but given up by its provider afterwards.
-    if state = 'sent' and exists (select from sicantik_notify.receipt_furthest f where f.message_id = p_id and f.state = 'failed') then
+    if state = 'sent' and exists (select from sicantik_notify.receipt_given_up g where g.message_id = p_id) then
         state := 'failed';
     end if;
     if state not in ('failed', 'skipped', 'cancelled') then

@@ -42,6 +42,10 @@ begin
             continue when busy;
         end if;
         execute format('drop table sicantik_notify.%I', part.name);
+        if part.parent = 'log' then
+            delete from sicantik_notify.log_given_up g
+            where g.finished_at < (to_date(right(part.name, 7), 'YYYY_MM') + interval '1 month') at time zone 'UTC';
+        end if;
         return next part.name;
     end loop;
 end

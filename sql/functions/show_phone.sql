@@ -5,10 +5,6 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $show_phone$
-    select case
-        when pg_has_role(current_user, 'sicantik_notify_operator', 'usage')
-          or pg_has_role(current_user, 'sicantik_notifyd', 'usage') then p_phone
-        else left(p_phone, 5) || '****' || right(p_phone, 3)
-    end
+    select case when sicantik_notify.sees_phones() then p_phone else sicantik_notify.masked_phone(p_phone) end
 $show_phone$;
-comment on function sicantik_notify.show_phone(text) is 'A phone number, masked for viewers';
+comment on function sicantik_notify.show_phone(text) is 'p_phone, masked where a viewer asks';

@@ -42,6 +42,25 @@ with due as materialized (
     from known k
     on conflict do nothing
     returning attempt_id, state, message_id, provider_id, provider_type, at, class, code, error
+), gave_up as (
+    -- For v_log: what was logged as sent and is failed from now on. In the same batch the better news wins; what arrives later
+    -- takes it back, and where two instances do both at once, receipt_given_up knows.
+    insert into sicantik_notify.log_given_up (id, finished_at, state, rule_id, rule_code, trigger_code, event_id, model, record_id,
+        partner_id, partner_name, phone, template_key, context, provider_id, provider_type, external_id, code, error, tries,
+        possible_duplicate, changed_at, created_at, sent_at, processing_time_ms, retry_of, campaign_id)
+    select l.id, l.finished_at, 'failed', l.rule_id, l.rule_code, l.trigger_code, l.event_id, l.model, l.record_id,
+           l.partner_id, l.partner_name, l.phone, l.template_key, l.context, l.provider_id, l.provider_type, l.external_id,
+           coalesce(f.code, l.code), coalesce(f.error, l.error), l.tries, l.possible_duplicate, l.changed_at, l.created_at, l.sent_at,
+           l.processing_time_ms, l.retry_of, l.campaign_id
+    from fresh f
+    join sicantik_notify.log l on l.id = f.message_id and l.state = 'sent'
+    where f.state = 'failed'
+      and not exists (select from fresh b where b.message_id = l.id and b.state in ('delivered', 'read'))
+      and not exists (select from sicantik_notify.receipt x where x.message_id = l.id and x.state in ('delivered', 'read'))
+      and not exists (select from sicantik_notify.attempt a where a.message_id = l.id and a.id > f.attempt_id)
+    on conflict do nothing
+), arrived as (
+    delete from sicantik_notify.log_given_up g using fresh f where g.id = f.message_id and f.state in ('delivered', 'read')
 ), late as materialized (
     -- A campaign's message that was counted as sent and is given up, or the other way round: what v_log shows of it changes. In the
     -- same batch the better news wins.

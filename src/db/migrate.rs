@@ -51,6 +51,10 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/drop_event_history.sql",
     "functions/capture_misses.sql",
     "functions/configuration_triggers.sql",
+    "functions/statement_clock.sql",
+    "functions/rule_code.sql",
+    "functions/was_given_up.sql",
+    "functions/sees_phones.sql",
     "functions/show_phone.sql",
     "functions/rule_begins.sql",
     "functions/rate_limit.sql",
@@ -80,10 +84,14 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/uninstall_statements.sql",
     "functions/server_findings.sql",
     "functions/marketing_choice.sql",
+    "functions/statistics.sql",
 ];
 
 /// Views: dropped and made again together when one of them changed, since columns may have moved.
 const VIEWS: &[(&str, &str)] = files![
+    "views/receipt_furthest.sql",
+    "views/receipt_given_up.sql",
+    "views/queue_waits.sql",
     "views/v_queue.sql",
     "views/v_queue_summary.sql",
     "views/v_campaign.sql",
@@ -103,11 +111,22 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_instance.sql",
     "views/v_failover.sql",
     "views/v_problem.sql",
-    "views/receipt_furthest.sql",
     "views/v_receipt.sql",
     "views/v_api_token.sql",
     "views/v_firing.sql",
+    "views/v_daily.sql",
+    "views/v_daily_rule.sql",
+    "views/v_daily_campaign.sql",
+    "views/v_daily_template.sql",
+    "views/v_daily_provider.sql",
+    "views/v_daily_skipped.sql",
 ];
+
+/// What the columns of all views mean, as comments: the same word means the same in each. Applied after the views are made.
+const VOCABULARY: (&str, &str) = (
+    "views/vocabulary.sql",
+    include_str!("../../sql/views/vocabulary.sql"),
+);
 
 /// Tables that every Odoo has, and that we read.
 const HOST_TABLES: &[&str] = &[
@@ -394,7 +413,10 @@ async fn replace_repeatables(client: &mut Client, report: &mut Report) -> Result
         .collect();
     let changed = |name: &str, text: &str| standing.get(name) != Some(&checksum(text));
     let tx = client.transaction().await.map_err(step("beginning"))?;
-    let views_changed = VIEWS.iter().any(|(name, text)| changed(name, text));
+    let views_changed = VIEWS
+        .iter()
+        .chain([&VOCABULARY])
+        .any(|(name, text)| changed(name, text));
     for (name, text) in FUNCTIONS.iter().filter(|(name, text)| changed(name, text)) {
         tx.batch_execute(text).await.map_err(step(name))?;
         report.replaced.push((*name).to_owned());
@@ -410,9 +432,10 @@ async fn replace_repeatables(client: &mut Client, report: &mut Report) -> Result
             tx.batch_execute(text).await.map_err(step(name))?;
             report.replaced.push((*name).to_owned());
         }
+        tx.batch_execute(VOCABULARY.1).await.map_err(step(VOCABULARY.0))?;
     }
     tx.batch_execute(GRANTS).await.map_err(step("granting rights"))?;
-    for (name, text) in FUNCTIONS.iter().chain(VIEWS) {
+    for (name, text) in FUNCTIONS.iter().chain(VIEWS).chain([&VOCABULARY]) {
         if changed(name, text) {
             tx.execute(
                 "insert into sicantik_notify.repeatable (name, checksum) values ($1, $2) \

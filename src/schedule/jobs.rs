@@ -1,8 +1,8 @@
 //! The jobs of `cron_job`, by code. Each may run twice without harm: its leader may die at any moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::leader::{LeaderError, Term, hold};
@@ -18,6 +18,9 @@ use crate::queue::recover::recover;
 
 /// Due messages that are counted.
 const COUNTED: i64 = 10_000;
+
+/// How long one run counts days; what is left then is the next run's, after a pause as long.
+const COUNTING: Duration = Duration::from_secs(10);
 
 /// What a job works with.
 pub struct Work<'a> {
@@ -93,6 +96,7 @@ pub async fn run(code: &str, work: &Work<'_>) -> Result<Outcome, JobError> {
         "partitions" => partitions(work).await,
         "uncertain_sends" => uncertain_sends(work).await,
         "template_sync" => template_sync(work).await,
+        "count_statistics" => count_statistics(work).await,
         other => Err(JobError::Unknown(other.to_owned())),
     }
 }
@@ -238,5 +242,34 @@ async fn template_sync(work: &Work<'_>) -> Result<Outcome, JobError> {
             detail: format!("read the templates of {}", read.join("; ")),
             again: None,
         }),
+    }
+}
+
+/// Counts what changed, a day a transaction, newest first, for as long as one run may take.
+async fn count_statistics(work: &Work<'_>) -> Result<Outcome, JobError> {
+    let begun = Instant::now();
+    let mut client = work.database.get().await?;
+    let mut counted = 0;
+    loop {
+        let tx = client.transaction().await?;
+        hold(&tx, work.term).await?;
+        let day: Option<NaiveDate> = tx
+            .query_one("select sicantik_notify.statistics_count()", &[])
+            .await?
+            .get(0);
+        tx.commit().await?;
+        let more = day.is_some();
+        counted += i64::from(more);
+        let again = match more {
+            true if work.tools.stop.is_cancelled() => None,
+            true if begun.elapsed() >= COUNTING => Some(COUNTING),
+            true => continue,
+            false => None,
+        };
+        return Ok(Outcome {
+            records: counted,
+            detail: format!("counted {}", many(counted, "day", "days")),
+            again,
+        });
     }
 }

@@ -25,6 +25,20 @@ const VIEWS: &[&str] = &[
     "receipt_furthest",
     "v_firing",
     "v_api_token",
+    "v_campaign",
+    "v_campaign_progress",
+    "v_campaign_skipped",
+    "v_cron_job",
+    "v_cron_run",
+    "v_instance",
+    "v_daily",
+    "v_daily_rule",
+    "v_daily_campaign",
+    "v_daily_template",
+    "v_daily_provider",
+    "v_daily_skipped",
+    "receipt_given_up",
+    "queue_waits",
 ];
 
 /// A person with a login that is a member of this role only.
