@@ -27,8 +27,10 @@ with permit as materialized (
     from sicantik_notify.queue q
     where q.state = 'pending' and q.ready
       and (select p.allowed from permit p)
-      and not exists (select from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone)
-      -- Not exists: a probe for each, and only after a failover.
+      -- Not exists: a probe for each, whatever the statistics say. A join would read all that is under way, and all that was since the
+      -- oldest snapshot of the server.
+      and (select true from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone limit 1) is null
+      -- Only after a failover.
       and case when (select p.lost from permit p)
                then (select l.attempt_id from sicantik_notify.lost_send l
                      where l.settled_at is null and l.message_id = q.id and l.message_created_at = q.created_at
