@@ -45,7 +45,7 @@ pub async fn number(client: &Client, sql: &str) -> i64 {
 
 pub async fn until(client: &Client, sql: &str) {
     while !client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
