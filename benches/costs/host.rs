@@ -154,7 +154,7 @@ pub async fn run(table: &mut Table, full: bool) {
                 Target::None,
             );
         }
-        let count = if script.ends_with("500.sql") { 40 } else { 3_000 };
+        let count = if script.ends_with("500.sql") { 10 } else { 300 };
         let (floor, hook, read) = (
             bare.logged(script, count).await,
             hooked.logged(script, count).await,

@@ -10,7 +10,8 @@ use tokio_postgres::types::ToSql;
 /// What makes the server use that plan.
 pub const ONE_PLAN: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
                             set enable_sort = off";
-const AS_BEFORE: &str = "reset plan_cache_mode; reset enable_seqscan; reset enable_bitmapscan; reset enable_sort";
+const AS_BEFORE: &str =
+    "reset plan_cache_mode; reset enable_seqscan; reset enable_bitmapscan; reset enable_sort";
 
 /// Executes a prepared statement with the plan that serves all values. In one round trip; the connection is afterwards as it was.
 ///

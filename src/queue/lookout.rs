@@ -2,7 +2,7 @@
 //! under one that is held for long (a report, a dump, a forgotten transaction) a look from the index's beginning walks past every
 //! message that has gone since, and takes a hundred times as long.
 //!
-//! So, while looks are measured to be slow, most of them begin, for each priority, where the last one found its first message. That is a
+//! So, while looks are measured to be slow and bounds make them quicker, most of them begin, for each priority, where the last one found its first message. That is a
 //! hint and may miss something: what became ready with an older time. A look at everything comes again and again, as often as a
 //! twentieth of the time allows, and at least every ten seconds.
 
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-/// An empty look takes a millisecond or two.
-const SLOW: Duration = Duration::from_millis(5);
+/// An empty look takes a millisecond or two; on a busy machine more.
+const SLOW: Duration = Duration::from_millis(20);
 /// What each claimed message may add.
 const SLOW_EACH: Duration = Duration::from_micros(200);
 /// So many slow ones in a row: a single one is the machine's affair.
-const IN_A_ROW: usize = 3;
+const IN_A_ROW: usize = 10;
 /// Between two looks at everything, while they are slow.
 const OFTEN: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(10);
@@ -96,6 +96,9 @@ impl Lookout {
             } else {
                 self.slow.clear();
             }
+        } else if took * 2 > self.slow.iter().min().copied().unwrap_or_default() + SLOW_EACH * claimed {
+            // It did not help: the machine is slow, not the index.
+            self.slow.clear();
         }
         if claimed == 0 {
             self.first.values_mut().for_each(|f| *f = None);
@@ -162,10 +165,20 @@ mod tests {
         let bounds = lookout.bounds(now);
         assert_eq!(bounds.priorities, Some(vec![5, 9]));
         assert_eq!(bounds.since, [None, None]);
-        lookout.found(&bounds, now, LONG, [(5, at(80)), (5, at(70))].into_iter());
+        lookout.found(&bounds, now, LONG / 10, [(5, at(80)), (5, at(70))].into_iter());
         let bounds = lookout.bounds(now + Duration::from_millis(500));
         assert_eq!(bounds.since, [Some(at(70)), None]);
         assert!((bounds.seconds - 3.5).abs() < 0.01);
+    }
+
+    #[test]
+    fn where_bounds_do_not_help_there_are_none() {
+        let (mut lookout, now) = (Lookout::default(), Instant::now());
+        slow(&mut lookout, now, IN_A_ROW);
+        let bounds = lookout.bounds(now);
+        assert!(bounds.priorities.is_some());
+        lookout.found(&bounds, now, LONG * 9 / 10, std::iter::empty());
+        assert_eq!(lookout.bounds(now), Bounds::default());
     }
 
     #[test]
