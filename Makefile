@@ -24,6 +24,14 @@ SECONDS ?= 600
 soak: postgres
 	SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --test soak -- --nocapture
 
+# What it costs, as one table of ratios (docs/performance.md): `BENCH=a,b,g make bench` for some of it, `BENCH_FULL=1 make bench` for the
+# long cases. Needs pgbench, which stands beside the server's programs.
+BENCH ?=
+BENCH_FULL ?=
+.PHONY: bench
+bench: postgres
+	BENCH="$(BENCH)" BENCH_FULL="$(BENCH_FULL)" $(CARGO) bench --locked --bench costs
+
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

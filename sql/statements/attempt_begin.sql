@@ -14,13 +14,25 @@ with barred as materialized (
     left join sicantik_notify.trigger t on t.code = r.trigger
     cross join lateral (select sicantik_notify.clock() as now) n
     where r.id = any (array(select q.rule_id from sicantik_notify.queue q where q.id = any ($2::bigint[])))
+), mine as materialized (
+    -- One probe of the key for each, whatever the statistics say; the state is looked at outside, so that no partial index is tempting:
+    -- it would be read as a whole, with all that was ever in it since the oldest snapshot of the server.
+    select w.*
+    from (
+        select u.*
+        from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::double precision[])
+             as u (message_id, token, provider_id, provider_type, template_key, note, gap)
+        order by u.message_id
+    ) w
+    cross join lateral (
+        select q.state, q.claim_token from sicantik_notify.queue q where q.id = w.message_id limit 1 for no key update
+    ) q
+    where q.claim_token = w.token and q.state = 'processing'
 ), held as (
     update sicantik_notify.queue q
     set on_wire = w.provider_id
-    from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::double precision[])
-         as w (message_id, token, provider_id, provider_type, template_key, note, gap),
-         sicantik_notify.rule r, open o
-    where q.id = w.message_id and q.claim_token = w.token and q.state = 'processing' and q.lease_until > sicantik_notify.clock()
+    from mine w, sicantik_notify.rule r, open o
+    where q.id = w.message_id and q.claim_token = w.token and q.lease_until > sicantik_notify.clock()
       and r.id = q.rule_id and r.active and o.rule_id = r.id and (not o.closed or q.urgent)
       and (q.campaign_id is null
            or exists (select from sicantik_notify.campaign c where c.id = q.campaign_id and sicantik_notify.campaign_sends(c.state)))

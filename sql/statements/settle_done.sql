@@ -1,12 +1,22 @@
 -- Moves finished messages from queue to log, in one statement, and only under the claim that finished them.
 -- Returns the ids that were moved; an id that is missing was taken over: the settle is stale.
 -- $1… one array a column
-with done as (
+with mine as materialized (
+    -- One probe of the key for each; see attempt_begin.
+    select s.*
+    from (
+        select u.*
+        from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                    $9::text[], $10::integer[], $11::boolean[])
+             as u (id, token, state, provider_id, provider_type, external_id, code, error, template_key, processing_time_ms, uncertain)
+        order by u.id
+    ) s
+    cross join lateral (select q.state, q.claim_token from sicantik_notify.queue q where q.id = s.id limit 1 for update) q
+    where q.claim_token = s.token and q.state = 'processing'
+), done as (
     delete from sicantik_notify.queue q
-    using unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-                 $9::text[], $10::integer[], $11::boolean[])
-          as s (id, token, state, provider_id, provider_type, external_id, code, error, template_key, processing_time_ms, uncertain)
-    where q.id = s.id and q.claim_token = s.token and q.state = 'processing'
+    using mine s
+    where q.id = s.id and q.claim_token = s.token
     returning q.*, s.state as final_state, s.provider_id, s.provider_type, s.external_id, s.code, s.error,
               s.template_key as used_template, s.processing_time_ms, s.uncertain
 ), freed as (

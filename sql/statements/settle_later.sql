@@ -5,12 +5,18 @@
 -- an array's text
 with mine as materialized (
     select q.id, q.on_wire, s.token, s.delay, s.tries, s.uncertain, s.hold, s.error, s.provider, s.refused::bigint[] as refused
-    from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::integer[], $5::boolean[], $6::boolean[], $7::text[],
-                $8::boolean[], $9::text[])
-         as s (id, token, delay, tries, uncertain, hold, error, provider, refused)
-    join sicantik_notify.queue q on q.id = s.id and q.claim_token = s.token and q.state = 'processing'
-    where q.id = any ($1::bigint[])
-    for update of q
+    from (
+        select u.*
+        from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::integer[], $5::boolean[], $6::boolean[], $7::text[],
+                    $8::boolean[], $9::text[])
+             as u (id, token, delay, tries, uncertain, hold, error, provider, refused)
+        order by u.id
+    ) s
+    -- One probe of the key for each; see attempt_begin.
+    cross join lateral (
+        select q.id, q.on_wire, q.state, q.claim_token from sicantik_notify.queue q where q.id = s.id limit 1 for update
+    ) q
+    where q.claim_token = s.token and q.state = 'processing'
 ), freed as (
     update sicantik_notify.rate_usage u
     set ended_at = case when m.on_wire is null then '-infinity' else greatest(sicantik_notify.clock(), u.reserved_at) end
@@ -32,5 +38,5 @@ set state = case when s.hold then 'held' else 'pending' end,
     fallback = case when cardinality(s.refused) > 0 then true else q.fallback and s.on_wire is null end,
     claimed_by = null, lease_until = null, on_wire = null
 from mine s
-where q.id = s.id and q.id = any ($1::bigint[]) and q.claim_token = s.token and q.state = 'processing'
+where q.id = s.id and q.claim_token = s.token
 returning q.id

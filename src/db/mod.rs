@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod connect;
+pub mod generic;
 pub mod ids;
 pub mod inventory;
 pub mod listener;

@@ -27,6 +27,8 @@ const STRANGER: Recipient = Recipient {
     last_inbound_at: None,
     no_marketing: false,
 };
+/// Changes with every change of the configuration.
+const VERSION: &str = "select version from sicantik_notify.config_version";
 /// How long a message waits while no provider can take it, at first.
 const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 
@@ -71,16 +73,16 @@ impl Directory {
     /// # Errors
     /// The server's.
     pub async fn refresh(&mut self, client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
-        let version: i64 = client
-            .query_one("select version from sicantik_notify.config_version", &[])
-            .await?
-            .get(0);
+        let version = client.prepare_cached(VERSION).await?;
+        let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
+        // Both on their way at once: this is asked between a claim and its calls.
+        let (version, rows) =
+            futures_util::try_join!(client.query_one(&version, &[]), client.query(&statement, &[]))?;
+        let version: i64 = version.get(0);
         if self.version != Some(version) {
             self.templates = load::templates(&***client).await?;
             self.keys = load::keys(&***client).await?;
         }
-        let statement = client.prepare_cached(sql::PROVIDERS.sql).await?;
-        let rows = client.query(&statement, &[]).await?;
         self.providers.clear();
         self.accounts.clear();
         self.candidates.clear();
@@ -286,7 +288,8 @@ impl Directory {
         client: &deadpool_postgres::Client,
         claimed: Vec<Claimed>,
     ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
-        let now: DateTime<Utc> = client.query_one("select clock_timestamp()", &[]).await?.get(0);
+        let now = client.prepare_cached("select clock_timestamp()").await?;
+        let now: DateTime<Utc> = client.query_one(&now, &[]).await?.get(0);
         let asked: Vec<(Option<PartnerId>, &str)> =
             claimed.iter().map(|m| (m.partner, m.phone.as_str())).collect();
         let pairs = self.pairs(client, &asked).await?;

@@ -1,0 +1,8 @@
+-- As Odoo writes one record: its state, which a trigger watches. Each client has its own permits.
+\set id random(:client_id * :share + 1, (:client_id + 1) * :share)
+\set row :first + :id
+begin isolation level repeatable read;
+update sicantik_permit
+set status = case status when 'active' then 'expired' else 'active' end, write_uid = 2, write_date = now() at time zone 'UTC'
+where id in (:row);
+commit;
