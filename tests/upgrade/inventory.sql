@@ -16,6 +16,7 @@ select line from (
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef e on e.adrelid = c.oid and e.adnum = a.attnum
     where c.relnamespace = 'sicantik_notify'::regnamespace and c.relkind in ('r', 'p', 'v')
+      and not c.relispartition -- their comments are those of the version that made them
     union all
     select pg_get_indexdef(i.indexrelid) from pg_index i
     join pg_class c on c.oid = i.indrelid where c.relnamespace = 'sicantik_notify'::regnamespace

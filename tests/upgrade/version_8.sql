@@ -1,6 +1,7 @@
 -- Functions, views, rights and defaults of schema version 8, as the binary of that version replaced them after its migrations.
 -- Recorded once and never edited: upgrades begin here.
 
+-- is_secret(table, column): columns of the host that no hook carries, by the names that Odoo and its modules give them.
 create or replace function sicantik_notify.is_secret(p_table text, p_column text)
 returns boolean
 language sql
@@ -12,6 +13,9 @@ as $is_secret$
 $is_secret$;
 comment on function sicantik_notify.is_secret(text, text) is 'Whether a column of the host may hold a secret; hooks never carry it';
 
+-- capture_columns(model): what the hook of a table does with each of its columns, from the table's row in capture_plan.
+-- Names come from pg_attribute; columns that the plan names and the table lacks are not here (hook_findings() lists them).
+-- Columns that hold secrets are left out whatever the plan says: who can read event must not learn them.
 create or replace function sicantik_notify.capture_columns(p_model text)
 returns table (
     name      text,    -- of the column
@@ -49,6 +53,8 @@ begin
         watched := col.watched;
         carried := col.watched or col.read;
         counted := col.counted and not col.watched;
+        -- An array or a composite finds out only at run time that an element has no equality. A type of the host is never
+        -- tried: a domain's CHECK would run the host's code, here, as our owner. PostgreSQL's own types are.
         as_text := not col.plain;
         if not as_text then
             begin
@@ -63,6 +69,8 @@ end
 $capture_columns$;
 comment on function sicantik_notify.capture_columns(text) is 'Part of capture_body: what the hook does with each column';
 
+-- capture_object(pairs): a jsonb_build_object call over 'name', value pairs, one a line; several, joined, where there are
+-- more than a function call may have arguments (100). capture_indent(text, n): its further lines moved n places right.
 create or replace function sicantik_notify.capture_object(p_pairs text[])
 returns text
 language sql
@@ -88,6 +96,7 @@ set search_path = pg_catalog, pg_temp
 as $capture_indent$ select replace(p_text, E'\n', E'\n' || repeat(' ', p_places)) $capture_indent$;
 comment on function sicantik_notify.capture_indent(text, integer) is 'Part of capture_body: moves lines right';
 
+-- capture_gate(): the part of every hook between "this write concerns us" and the insert; capture_tail(): what follows it.
 create or replace function sicantik_notify.capture_gate()
 returns text
 language plpgsql
@@ -98,22 +107,28 @@ declare
     max_age   bigint;
     max_bytes bigint;
 begin
+    -- A value that is no number counts as the default; hook_findings() says so.
     select coalesce(max(s.value) filter (where s.key = 'capture_max_backlog_age' and s.value ~ '^[0-9]{1,12}$'), '604800'),
            coalesce(max(s.value) filter (where s.key = 'capture_max_backlog_bytes' and s.value ~ '^[0-9]{1,18}$'), '1073741824')
     into max_age, max_bytes
     from sicantik_notify.setting s;
     return format($text$
+        -- In a copy of this database the hook is silent (the path of a table's file names its database).
         if pg_relation_filepath('sicantik_notify.event') !~ '/%6$s/[0-9]+$' then
             return null;
         end if;
 
+        -- An earlier write of this transaction was missed: trying again would only cost time, so just count.
         if current_setting('sicantik_notify.gave_up', true) = 'on' then
             perform nextval(%1$s); -- sicantik_notify.miss
             return null;
         end if;
 
+        -- Never wait for our own table: if somebody has locked it, that is a miss, not a delay of the host.
         lock table only sicantik_notify.event in row exclusive mode nowait;
 
+        -- Nobody home for %2$s s, or more than %3$s bytes waiting: count misses instead of filling the host's disk.
+        -- (The file never shrinks: its size is compared with what it was when event was last empty.)
         v_now := extract(epoch from clock_timestamp()) * 1000;
         v_awake := coalesce(pg_sequence_last_value('sicantik_notify.awake'), v_now);
         if v_now - v_awake > %4$s
@@ -124,6 +139,8 @@ begin
         end if;
 $text$, coalesce(to_regclass('sicantik_notify.miss')::oid, 0), max_age, max_bytes, max_age * 1000,
         coalesce((select c.reltoastrelid from pg_class c where c.oid = to_regclass('sicantik_notify.event')), 0),
+        -- The database that the installation is bound to: in a copy the hooks stay silent, whoever publishes them there,
+        -- until somebody arms the copy.
         coalesce((select i.database_oid from sicantik_notify.installation i),
                  (select d.oid from pg_database d where d.datname = current_database())));
 end
@@ -139,10 +156,13 @@ as $capture_tail$
 declare
     wake text := '';
 begin
+    -- A transaction that has notified cannot be prepared: where the server allows two-phase commit, the daemon polls.
     if current_setting('max_prepared_transactions') = '0'
        and not exists (select from sicantik_notify.setting s where s.key = 'capture_wake' and s.value = 'poll')
     then
         wake := $text$
+        -- Wake the daemon, unless it is known to look by itself, and never where a full queue could fail the commit.
+        -- It is a hint: a lost one costs one poll interval, never an event.
         get diagnostics v_stored = row_count;
         if v_stored > 0 and v_awake < v_now and pg_notification_queue_usage() < 0.5 then
             perform pg_notify('sicantik_notify_event', '');
@@ -151,6 +171,8 @@ $text$;
     end if;
     return wake || format($text$
     exception when others then -- everything but a cancel, which is the host's
+        -- The host's write goes on. A sequence counts the miss: it survives a rollback and needs no lock. The daemon
+        -- sees it move and raises an alarm. It is named by its oid, so that it counts even if our schema is closed to us.
         begin
             perform set_config('sicantik_notify.gave_up', 'on', true);
             raise log 'sicantik-notifyd: a write of %% was not captured: %% (%%)', tg_relid::regclass, sqlerrm, sqlstate;
@@ -166,7 +188,10 @@ end
 $capture_tail$;
 comment on function sicantik_notify.capture_tail() is 'Part of capture_body: the wake-up, and what happens to errors';
 
+-- capture_body(model): the body of one table's hook function, from capture_plan. What it promises, and why each line is
+-- there, is said in the text it generates: a DBA reads that (hooks sql).
 --
+-- Names are resolved in pg_attribute and quoted with %I, values with %L; nothing that a user typed is copied.
 create or replace function sicantik_notify.capture_body(p_model text)
 returns text
 language plpgsql
@@ -200,7 +225,11 @@ begin
     end if;
     relation := to_regclass(format('public.%I', plan.table_name));
     is_row := plan.shape = 'row';
+    -- In the comment only letters, digits, underscores and dots: nothing ends a comment early.
     head := format($text$
+-- Hook of %s (model %s), written by sicantik-notifyd from its triggers and rules; edits are lost.
+-- It looks at the rows that were written and inserts into sicantik_notify.event, nothing else. Whatever goes wrong with
+-- that stays in here: the write that fired the hook neither fails nor waits.
 $text$, regexp_replace(plan.table_name, '[^A-Za-z0-9_]', '?', 'g'), regexp_replace(plan.model, '[^A-Za-z0-9_.]', '?', 'g'));
     if not plan.active or relation is null then
         return head || E'begin\n    return null; -- no active trigger wants this table\nend\n';
@@ -225,6 +254,8 @@ $text$, regexp_replace(plan.table_name, '[^A-Za-z0-9_]', '?', 'g'), regexp_repla
         end if;
     end loop;
 
+    -- A column that is only carried makes no event of its own, unless the row may have been written before in this very
+    -- transaction (Odoo writes a row twice, and then write_date stays the same): so a transaction's last image is complete.
     hit := array_to_string(case when is_row then '{}' else array['o.id is null'] end || hits, E'\n or ');
     complete := hit;
     if cardinality(others) > 0 then
@@ -242,6 +273,7 @@ $text$, regexp_replace(plan.table_name, '[^A-Za-z0-9_]', '?', 'g'), regexp_repla
 
     if is_row then
         look := format($text$
+        -- Columns are read through jsonb, by name: an open session goes on after the host's ALTER TYPE.
         v_new := to_jsonb(new);
         if not v_new ?& %1$L then
             raise exception 'a column that a trigger looks at is gone' using errcode = 'undefined_column';
@@ -271,6 +303,7 @@ $text$,
             sicantik_notify.capture_indent(sicantik_notify.capture_object(new_pairs), 15));
     else
         look := case when complete = hit then format($text$
+        -- Does the write concern us? A changed id is a new record: the left join never loses a row.
         if tg_op = 'UPDATE' then
             if not exists (
                 select
@@ -282,6 +315,7 @@ $text$,
             end if;
         end if;
 $text$, sicantik_notify.capture_indent(hit, 18)) else format($text$
+        -- Does the write concern us? A changed id is a new record: the left join never loses a row.
         if tg_op = 'UPDATE' then
             select bool_or(
                        %1$s),
@@ -293,6 +327,8 @@ $text$, sicantik_notify.capture_indent(hit, 18)) else format($text$
                 if v_again is not true then
                     return null; -- nothing changed that a trigger looks for
                 end if;
+                -- The row may have been written before in this transaction (write_date is the same). Then a change of
+                -- a column that events carry is stored too: the last image of a transaction is complete.
                 if not exists (
                     select
                     from new_rows n
@@ -364,6 +400,7 @@ end
 $capture_body$;
 comment on function sicantik_notify.capture_body(text) is 'The body of the hook function of a model''s table, generated from capture_plan';
 
+-- capture_source(model): the CREATE OR REPLACE FUNCTION statement of one table's hook.
 create or replace function sicantik_notify.capture_source(p_model text)
 returns text
 language plpgsql
@@ -374,13 +411,18 @@ declare
     body text := sicantik_notify.capture_body(p_model);
     mark text := 'hook';
 begin
+    -- A quote that the body does not contain, whatever names the host's columns have.
     while position('$' || mark in body) > 0 loop
         mark := mark || '_';
     end loop;
     return format($text$create or replace function sicantik_notify.%1$I()
 returns trigger
 language plpgsql
+-- Runs as sicantik_notify_capture, which may insert into event and use its sequences, nothing else: who writes the
+-- table needs no right on our schema, and the function has none on the host.
 security definer
+-- Pinned: names cannot be redirected; a plan cached after a one-row write must not loop over a bulk write;
+-- captured dates read the same whatever the session says. No timeout is set here: it would replace the host's own.
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
 set "DateStyle" = 'ISO, YMD'
@@ -392,6 +434,7 @@ end
 $capture_source$;
 comment on function sicantik_notify.capture_source(text) is 'The statement that makes the hook function of a model''s table';
 
+-- capture_settings(): pg_proc.proconfig of a hook function, as capture_source() makes it.
 create or replace function sicantik_notify.capture_settings()
 returns text[]
 language sql
@@ -402,6 +445,7 @@ as $capture_settings$
 $capture_settings$;
 comment on function sicantik_notify.capture_settings() is 'The settings that a hook function carries';
 
+-- note_publication(model): one more row of history, if the function that stands is not the one noted last.
 create or replace function sicantik_notify.note_publication(p_model text)
 returns void
 language sql
@@ -417,7 +461,11 @@ as $note_publication$
 $note_publication$;
 comment on function sicantik_notify.note_publication(text) is 'Writes the history of the hook functions';
 
+-- publish_capture(): replaces the body of every installed hook function that is not what its plan asks for. No lock and no
+-- right on a host table is needed for that. It never creates a function: installing hooks is the DBA's (hooks install).
 --
+-- Publishing is serialised by an advisory lock, and only a changed text is published: CREATE OR REPLACE of one function by
+-- two sessions fails ("tuple concurrently updated"). The owner stays the capture role, whose member the owner is.
 create or replace function sicantik_notify.publish_capture()
 returns table (model text, published boolean, checksum text)
 language plpgsql
@@ -435,6 +483,7 @@ begin
         where f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
         continue when not found; -- not installed: hook_findings() says so
         model := plan.model;
+        -- Where somebody else owns it (a restore without owners), only the DBA can mend that; hook_findings() says so.
         published := pg_get_userbyid(function.proowner) = 'sicantik_notify_capture'
             and (md5(function.prosrc) <> md5(sicantik_notify.capture_body(plan.model))
                  or not function.prosecdef
@@ -451,6 +500,9 @@ $publish_capture$;
 comment on function sicantik_notify.publish_capture() is
     'Replaces the bodies of installed hooks whose plan changed; the daemon calls it after each change of configuration';
 
+-- hook_statements(): what `hooks install` runs and `hooks sql` prints, table by table, in order. Each table is one
+-- transaction with a small lock_timeout (CREATE TRIGGER takes SHARE ROW EXCLUSIVE: writers queue behind us while we wait),
+-- tried again a few times. The triggers come last, so that the lock is held for an instant.
 create or replace function sicantik_notify.hook_statements()
 returns table (model text, step integer, statement text)
 language plpgsql
@@ -474,6 +526,7 @@ begin
         from (values (1)) v
         left join pg_proc f on f.oid = to_regprocedure(format('sicantik_notify.%I()', 'capture_' || plan.table_name));
         foreach statement in array array['set local lock_timeout = ''500ms''',
+            -- The DBA runs this: names of the host must not stand in for PostgreSQL's.
             'set local search_path = pg_catalog, pg_temp']
         || case when hook.owner is not null and hook.owner not in ('sicantik_notify_capture'::regrole, 'sicantik_notify_owner'::regrole)
                then array[format(E'-- Restored without owners.\nalter function sicantik_notify.%I() owner to sicantik_notify_owner', hook.name)]
@@ -518,6 +571,9 @@ end
 $hook_statements$;
 comment on function sicantik_notify.hook_statements() is 'What hooks install runs and hooks sql prints';
 
+-- hook_findings(): how the hooks that stand differ from those that should stand. No rows: all is well. severity is alarm
+-- where changes of the host are not captured, warning otherwise; since, until when the hook was last seen as it should be.
+-- Runs at start of the daemon, every minute, after each change of configuration, and in v_problem.
 create or replace function sicantik_notify.hook_findings()
 returns table (model text, table_name text, severity text, since timestamptz, finding text, remedy text)
 language plpgsql
@@ -537,6 +593,7 @@ declare
     missing  text;
     misses   bigint;
 begin
+    -- What all hooks need.
     severity := 'alarm';
     table_name := 'event';
     select string_agg(w.right_name, ', ') into missing
@@ -571,6 +628,7 @@ begin
         remedy := 'drop them';
         return next;
     end if;
+    -- Triggers that no plan serves yet: new, changed, or not understood.
     for model, finding in
         select t.model, t.code
         from sicantik_notify.trigger t
@@ -630,6 +688,7 @@ begin
             continue;
         end if;
 
+        -- Columns: without id or a watched column the hook counts misses only; one that is only carried is left out.
         for kind in
             select x.must, string_agg(x.name, ', ' order by x.name) as names
             from (select u.name, true as must from unnest(plan.watched || 'id'::text) as u (name)
@@ -657,6 +716,7 @@ begin
             return next;
         end if;
 
+        -- The function.
         severity := 'alarm';
         select f.* into function
         from pg_proc f
@@ -695,6 +755,7 @@ begin
             return next;
         end if;
 
+        -- Its triggers.
         severity := 'alarm';
         for kind in
             select *
@@ -729,6 +790,9 @@ end
 $hook_findings$;
 comment on function sicantik_notify.hook_findings() is 'How the hooks differ from what they should be; no rows: all is well';
 
+-- hook_removal(): what `hooks remove` runs, table by table. DROP TRIGGER takes ACCESS EXCLUSIVE on the host table for an
+-- instant, and everybody queues behind us while we wait for it: a small lock_timeout, tried again a few times. Nothing
+-- cascades. Hooks of tables that are no longer watched go too.
 create or replace function sicantik_notify.hook_removal()
 returns table (table_name text, step integer, statement text)
 language plpgsql
@@ -765,6 +829,9 @@ end
 $hook_removal$;
 comment on function sicantik_notify.hook_removal() is 'What hooks remove runs';
 
+-- host_identity(): which database this is, and whether it is a neutralised copy. Nothing else of ir_config_parameter is
+-- shown. plpgsql, so that no dependency on a host table arises (it would break the host's upgrades).
+-- An error (no such table, no right) is the caller's: unreadable means no delivery.
 create or replace function sicantik_notify.host_identity()
 returns table (database_uuid text, neutralized boolean, system_identifier text, database_oid oid)
 language plpgsql
@@ -783,6 +850,9 @@ end
 $host_identity$;
 comment on function sicantik_notify.host_identity() is 'Which database this is: uuid, cluster, oid, neutralised or not';
 
+-- delivery_permit(secret hash): may a daemon whose state directory holds that secret send from this database?
+-- Asked inside every claim (promise P13: a copy never sends). A dump keeps the uuid but not cluster and oid; a file copy
+-- keeps all three but not the daemon's state directory; a neutralised database says so itself.
 create or replace function sicantik_notify.delivery_permit(p_secret_hash text)
 returns table (allowed boolean, reason text)
 language plpgsql
@@ -820,6 +890,7 @@ end
 $delivery_permit$;
 comment on function sicantik_notify.delivery_permit(text) is 'Whether a daemon may send from this database, and if not, why';
 
+-- bind_installation(): ties a new installation to the database it was made in. Does nothing where it is tied already.
 create or replace function sicantik_notify.bind_installation()
 returns void
 language sql
@@ -832,6 +903,8 @@ as $bind_installation$
 $bind_installation$;
 comment on function sicantik_notify.bind_installation() is 'Ties a new installation to the database it was made in';
 
+-- arm(secret hash, label, rebind): lets the daemon that holds the secret send. The first daemon of a new installation
+-- arms itself while the binding holds and nobody was ever armed; everything else is an operator's decision (rebind).
 create or replace function sicantik_notify.arm(p_secret_hash text, p_label text, p_rebind boolean)
 returns boolean
 language plpgsql
@@ -852,6 +925,7 @@ begin
         return false;
     end if;
     if p_rebind then
+        -- Another database than before: secrets of the old one's daemons must not send from both.
         delete from sicantik_notify.arming
         where exists (select from sicantik_notify.installation i
                       where i.database_uuid is distinct from here.database_uuid
@@ -867,7 +941,13 @@ end
 $arm$;
 comment on function sicantik_notify.arm(text, text, boolean) is 'Lets a daemon send from this database (see the command arm)';
 
+-- ensure_partitions(now, months): makes the monthly partitions of attempt, log and decision, this month and so many ahead, the daily
+-- ones of event_history, today and a week ahead, and those that rows in a DEFAULT partition belong to; such rows are moved there.
+-- Returns the names of those it made. Called by `migrate`, and by the daemon at its start and every hour.
 --
+-- A partition is made as a table of its own and then attached, which lets readers and writers of its parent go on; only the
+-- DEFAULT partition, which should be empty, is locked. A lock that is not had in a second is an error (55P03): the next call tries
+-- again, and nobody waits behind us.
 create or replace function sicantik_notify.ensure_partitions(p_now timestamptz default clock_timestamp(), p_months integer default 3)
 returns setof text
 language plpgsql
@@ -905,6 +985,7 @@ begin
             end if;
             execute format('comment on table sicantik_notify.%I is %L', part,
                            format('%s of %s', kind.parent, to_char(first_at, ltrim(replace(kind.suffix, '_', '-'), '-'))));
+            -- Locked before it is looked at: nothing may fall into it between the two.
             execute format('lock table only sicantik_notify.%I in access exclusive mode', kind.beside);
             execute format('with moved as (delete from only sicantik_notify.%I where %I >= %L and %I < %L returning *)'
                            ' insert into sicantik_notify.%I select * from moved',
@@ -919,6 +1000,8 @@ $ensure_partitions$;
 comment on function sicantik_notify.ensure_partitions(timestamptz, integer) is
     'Makes the partitions of months and days ahead of time, and empties the DEFAULT partitions';
 
+-- drop_event_history(now): drops the days of event_history that are older than setting event_history_days. Returns the names of
+-- those it dropped. A lock that is not had in two seconds is an error: the next call tries again, and nobody waits behind us.
 create or replace function sicantik_notify.drop_event_history(p_now timestamptz default clock_timestamp())
 returns setof text
 language plpgsql
@@ -953,7 +1036,13 @@ end
 $drop_event_history$;
 comment on function sicantik_notify.drop_event_history(timestamptz) is 'Drops the days of event_history that are too old';
 
+-- capture_misses(): host writes that were not captured since the last look. Moves the mark, raises the alarm "capture
+-- misses" and keeps the count in it until somebody deletes it from problem, all in one transaction: a miss is never silent,
+-- whoever dies when. Also notes until when each hook was sound, and says so when one was not for a while (hook_check).
 --
+-- A sequence may jump ahead when the server crashes (it logs 32 values at once), or when a standby takes over. Then, once,
+-- the number is an upper bound. A crash resets the server's statistics; that is how it shows, since a crash of a single
+-- process restarts the others without a new postmaster.
 create or replace function sicantik_notify.capture_misses()
 returns table (missed bigint, unknown boolean, since timestamptz)
 language plpgsql
@@ -1038,6 +1127,7 @@ end
 $capture_misses$;
 comment on function sicantik_notify.capture_misses() is 'Host writes that were not captured since the last look';
 
+-- Every change of configuration moves config_version in its own transaction and wakes the daemon at its commit.
 create or replace function sicantik_notify.configuration_changed()
 returns trigger
 language plpgsql
@@ -1064,6 +1154,8 @@ end
 $touch_updated_at$;
 comment on function sicantik_notify.touch_updated_at() is 'Trigger: sets updated_at';
 
+-- Messages of an inactive rule leave the claim's index and come back when the rule is active again. Those that wait for
+-- its rate limit are outside of it already, and stay so.
 create or replace function sicantik_notify.rule_parks_messages()
 returns trigger
 language plpgsql
@@ -1102,6 +1194,7 @@ begin
 end
 $triggers$;
 
+-- show_phone(number): the number for operators and the daemon, a masked one for viewers.
 create or replace function sicantik_notify.show_phone(p_phone text)
 returns text
 language sql
@@ -1116,6 +1209,7 @@ as $show_phone$
 $show_phone$;
 comment on function sicantik_notify.show_phone(text) is 'A phone number, masked for viewers';
 
+-- A new rule gets its row of rate_state: without one its messages wait.
 create or replace function sicantik_notify.rule_begins()
 returns trigger
 language plpgsql
@@ -1131,6 +1225,7 @@ comment on function sicantik_notify.rule_begins() is 'Trigger: a new rule gets i
 create or replace trigger rule_begins after insert on sicantik_notify.rule
     for each row execute function sicantik_notify.rule_begins();
 
+-- rate_period(name): minute, hour or day as an interval.
 create or replace function sicantik_notify.rate_period(p_period text)
 returns interval
 language sql
@@ -1141,6 +1236,8 @@ as $rate_period$
 $rate_period$;
 comment on function sicantik_notify.rate_period(text) is 'The period of a rate limit';
 
+-- The next three read an index and nothing else, whatever the statistics say: asked every second, while hundreds of thousands may
+-- wait. rate_waits(rule): does a message wait for the rule's limit?
 create or replace function sicantik_notify.rate_waits(p_rule bigint)
 returns boolean
 language sql
@@ -1154,6 +1251,7 @@ as $rate_waits$
 $rate_waits$;
 comment on function sicantik_notify.rate_waits(bigint) is 'Whether a message waits for its rule''s rate limit';
 
+-- rate_ready(rule, most): how many of the rule's messages stand ready; counted up to `most`.
 create or replace function sicantik_notify.rate_ready(p_rule bigint, p_most integer)
 returns bigint
 language sql
@@ -1169,6 +1267,7 @@ as $rate_ready$
 $rate_ready$;
 comment on function sicantik_notify.rate_ready(bigint, integer) is 'How many of a rule''s messages stand ready';
 
+-- rate_next(rule, only urgent, how many): the next messages that get room, locked; those that another session holds are passed by.
 create or replace function sicantik_notify.rate_next(p_rule bigint, p_urgent boolean, p_many bigint)
 returns setof bigint
 language sql
@@ -1187,6 +1286,9 @@ as $rate_next$
 $rate_next$;
 comment on function sicantik_notify.rate_next(bigint, boolean, bigint) is 'The next messages that get room within a rule''s limit, locked';
 
+-- rate_room(rule): how many more of a rule's messages may become ready; empty: the rule has no limit. An estimate without
+-- a lock, so that what is over its limit does not even enter the claim's index; the claim itself counts exactly. None while others of
+-- the rule wait for room: they come first.
 create or replace function sicantik_notify.rate_room(p_rule bigint)
 returns bigint
 language sql
@@ -1205,6 +1307,10 @@ as $rate_room$
 $rate_room$;
 comment on function sicantik_notify.rate_room(bigint) is 'How many more messages of a rule may become ready now; empty: no limit';
 
+-- window_opens(send_window, time zone, instant): the earliest instant, not before the given one, at which a rule may send; the given
+-- one itself where the window is open then or there is none. Days and times are those of the clock on the wall: where it
+-- is set forward, a time that does not exist is as much later; where it is set back, the second of the two counts.
+-- A time zone that does not exist is taken for the office's (setting timezone), and for UTC where that does not either.
 create or replace function sicantik_notify.window_opens(p_window text, p_timezone text, p_at timestamptz)
 returns timestamptz
 language plpgsql
@@ -1242,6 +1348,7 @@ begin
         continue when part is null;
         first := coalesce((names ->> part[1])::integer, 1);
         last := coalesce((names ->> part[2])::integer, case when part[1] is null then 7 else first end);
+        -- From yesterday (a window over midnight may still be open) to a week ahead.
         for i in -1..8 loop
             day := local_at::date + i;
             continue when case when first <= last then extract(isodow from day)::integer not between first and last
@@ -1261,6 +1368,8 @@ $window_opens$;
 comment on function sicantik_notify.window_opens(text, text, timestamptz) is
     'When a rule''s send_window is open next; the given instant itself if it is open then';
 
+-- storm_admit(rule, messages): how many of so many new messages pass the storm guard: no more than storm_limit in ten minutes (counted
+-- by whole minutes, so a little less). One transaction of a rule counts at a time: the lock lasts until its commit.
 create or replace function sicantik_notify.storm_admit(p_rule bigint, p_messages integer)
 returns integer
 language plpgsql
@@ -1291,6 +1400,9 @@ end
 $storm_admit$;
 comment on function sicantik_notify.storm_admit(bigint, integer) is 'How many of so many new messages pass the storm guard of a rule';
 
+-- batch_take(rule, series, messages): reserves places in the slots of a batch series: each message takes the first slot with fewer
+-- than batch_size, slots are batch_interval apart, and the first one is now where the last one is over. Returns the slot that stood
+-- before and how many it had: message i (from 0) goes at slot_at + ⌊(taken + i) / batch_size⌋ × batch_interval.
 create or replace function sicantik_notify.batch_take(p_rule bigint, p_series text, p_messages integer)
 returns table (slot_at timestamptz, taken integer)
 language plpgsql
@@ -1324,7 +1436,11 @@ end
 $batch_take$;
 comment on function sicantik_notify.batch_take(bigint, text, integer) is 'Reserves places in the slots of a batch series';
 
+-- normal_phone(text): the E.164 number in what a person typed, or null. The same as the daemon's own reading (src/host/phone.rs; a
+-- test holds the two against each other), and where it cannot know, null: a foreign number with a 0 after its country code,
+-- and text in other scripts. A foreign number is not looked up in its country's numbering plan.
 --
+-- What one part of the text is, without separators:
 create or replace function sicantik_notify.normal_phone_part(p_text text)
 returns text
 language plpgsql
@@ -1341,6 +1457,7 @@ begin
     if digits like '0062%' then
         home := substr(digits, 5);
     elsif digits like '00%' then
+        -- 00 before 8… can be read in two ways.
         if substr(digits, 3) !~ mobile then
             abroad := substr(digits, 3);
         end if;
@@ -1357,6 +1474,7 @@ begin
         home := regexp_replace(home, '^0', '');
         return case when home ~ mobile then '+62' || home end;
     end if;
+    -- The first digits tell how long a country code is; a 0 behind it may belong to the number or not.
     if abroad ~ '^[1-9][0-9]{7,14}$'
        and abroad !~ '^(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9][0-9]{2})0'
        and abroad !~ '^62' then
@@ -1374,6 +1492,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $normal_phone$
 declare
+    -- Blanks, dashes and invisible marks of Unicode, as escapes: what an editor shows as nothing.
     blanks    constant text := E'[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\u0085]';
     marks     constant text := E'[\u00ad\u00b7\u2010-\u2015\u2022\u2212\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]';
     latin     constant text := E'[\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f]';
@@ -1385,6 +1504,7 @@ begin
     if plain is null or plain ~ E'[^\u0001-\u007f]' then
         return null;
     end if;
+    -- Letters and some signs always end a number, a plus begins one.
     for piece in
         select p from regexp_split_to_table(replace(regexp_replace(plain, '[A-Za-z,;|&\n\r]', E'\u0001', 'g'), '+', E'\u0001+'), E'\u0001') p
     loop
@@ -1412,6 +1532,9 @@ end
 $normal_phone$;
 comment on function sicantik_notify.normal_phone(text) is 'The E.164 number in what a person typed, or null where there is none';
 
+-- retire_partitions(now): drops the months of log, attempt and decision that ended more than log_retention_days ago. A month stays as long as
+-- an attempt in it has no answer, or belongs to a message that is not finished. Returns the names of those it dropped.
+-- Dropping locks the table for an instant, and is not waited for longer than a second (55P03: try again later).
 create or replace function sicantik_notify.retire_partitions(p_now timestamptz default clock_timestamp())
 returns setof text
 language plpgsql
@@ -1426,6 +1549,7 @@ declare
     part  record;
     busy  boolean;
 begin
+    -- Not a number, or none: nothing is thrown away.
     if days is null or days !~ '^[1-9][0-9]{0,4}$' then
         return;
     end if;
@@ -1456,6 +1580,7 @@ end
 $retire_partitions$;
 comment on function sicantik_notify.retire_partitions(timestamptz) is 'Drops months of log, attempts and decisions that are older than log_retention_days';
 
+-- provider_resume(name): an operator has repaired an account and does not wait for the next probe.
 create or replace function sicantik_notify.provider_resume(p_name text)
 returns void
 language plpgsql
@@ -1470,11 +1595,13 @@ begin
         raise exception 'there is no provider %', p_name
             using errcode = 'no_data_found', hint = 'Their names are in sicantik_notify.v_provider.';
     end if;
+    -- Half-open, and checked: one message goes first.
     update sicantik_notify.provider_health h
     set open_until = sicantik_notify.clock(), checked_at = sicantik_notify.clock(), probe_until = null, openings = 0
     where h.provider_id = v_id and h.open_until is not null;
     update sicantik_notify.provider_health h set next_send_at = null
     where h.provider_id = v_id and h.next_send_at > sicantik_notify.clock();
+    -- The daemons let waiting messages try again.
     update sicantik_notify.config_version set version = version + 1, changed_at = clock_timestamp();
     perform pg_notify('sicantik_notify_config', '');
 end
@@ -1482,6 +1609,8 @@ $provider_resume$;
 comment on function sicantik_notify.provider_resume(text) is
     'Lets a message try a paused provider at once; the circuit closes if the provider takes it';
 
+-- host_partner(ids): what delivery needs of partners. Read through to_jsonb, because columns differ between host versions
+-- (mobile is absent on saas~18.4, the whatsapp columns come with SICANTIK) and no dependency on them may arise.
 create or replace function sicantik_notify.host_partner(p_ids bigint[])
 returns table (id bigint, name text, whatsapp_number text, mobile text, phone text, opted_in boolean, active boolean, lang text)
 language plpgsql
@@ -1498,6 +1627,7 @@ end
 $host_partner$;
 comment on function sicantik_notify.host_partner(bigint[]) is 'Names, numbers and consent of partners of the host';
 
+-- host_reference(names): which records external ids (module.name) stand for. Only the owner may read ir_model_data.
 create or replace function sicantik_notify.host_reference(p_names text[])
 returns table (name text, model text, record_id bigint)
 language plpgsql
@@ -1515,6 +1645,9 @@ end
 $host_reference$;
 comment on function sicantik_notify.host_reference(text[]) is 'Records of the host by external id';
 
+-- host_group_members(reference): active internal users of a group, implied groups expanded (hosts from 18.2 on do not
+-- store implied members), with their partner. The reference is an external id, a database id or a name in any language;
+-- several group_ids in the answer mean that the name is ambiguous.
 create or replace function sicantik_notify.host_group_members(p_group text)
 returns table (group_id bigint, partner_id bigint)
 language plpgsql
@@ -1553,6 +1686,8 @@ end
 $host_group_members$;
 comment on function sicantik_notify.host_group_members(text) is 'Members of a group of the host, with their partners';
 
+-- host_inbound(numbers): when each number (E.164) last wrote to us: our own table, and Odoo's whatsapp_message where the
+-- host has it (mobile_number_formatted holds digits without a plus; times are UTC without a zone).
 create or replace function sicantik_notify.host_inbound(p_phones text[])
 returns table (phone text, last_inbound_at timestamptz)
 language plpgsql
@@ -1578,6 +1713,9 @@ end
 $host_inbound$;
 comment on function sicantik_notify.host_inbound(text[]) is 'Last inbound message of each number';
 
+-- host_senders(): active scheduled actions of the host that send WhatsApp messages as well: those of the module that this
+-- daemon replaces, and those of other modules that name WhatsApp. plpgsql, so that no dependency on a host table arises. Without
+-- the tables, or the right to read them, it says nothing: `check` tells that apart.
 create or replace function sicantik_notify.host_senders()
 returns table (cron_id bigint, name text, module text)
 language plpgsql
@@ -1603,6 +1741,9 @@ end
 $host_senders$;
 comment on function sicantik_notify.host_senders() is 'Active scheduled actions of the host that send WhatsApp messages as well';
 
+-- host_blacklist(numbers): which of these numbers (E.164) stand on Odoo's own list, phone_blacklist of phone_validation. Odoo stores
+-- E.164; rows in another notation, from an import, are normalised where their digits hold one of the numbers. Where the
+-- host has no such table nobody is on it; where it cannot be read the error is the caller's: then nothing is sent.
 create or replace function sicantik_notify.host_blacklist(p_phones text[])
 returns table (phone text)
 language plpgsql
@@ -1630,6 +1771,7 @@ end
 $host_blacklist$;
 comment on function sicantik_notify.host_blacklist(text[]) is 'Which numbers stand on the host''s own blacklist';
 
+-- blacklisted(numbers): which of these numbers (E.164) must get nothing, and why: our list first, then the host's.
 create or replace function sicantik_notify.blacklisted(p_phones text[])
 returns table (phone text, reason text)
 language sql
@@ -1649,6 +1791,8 @@ as $blacklisted$
 $blacklisted$;
 comment on function sicantik_notify.blacklisted(text[]) is 'Which numbers must get nothing, and why';
 
+-- blacklist_add(number, reason, source): nothing more is sent to the number, in whatever notation it is given. Returns it as it is kept.
+-- source stop: the recipient asked for it, and may take it back by writing a word of start_words.
 create or replace function sicantik_notify.blacklist_add(p_number text, p_reason text default null, p_source text default 'operator')
 returns text
 language plpgsql
@@ -1665,6 +1809,7 @@ begin
     end if;
     insert into sicantik_notify.blacklist as b (phone, reason, source) values (normal, p_reason, coalesce(p_source, 'operator'))
     on conflict (phone) do update
+    -- What a person put here stays theirs when the recipient writes STOP too; what STOP put here becomes theirs.
     set reason = case when not b.active then excluded.reason
                       when excluded.source = 'stop' and b.source <> 'stop' then b.reason
                       else coalesce(excluded.reason, b.reason) end,
@@ -1676,6 +1821,7 @@ $blacklist_add$;
 comment on function sicantik_notify.blacklist_add(text, text, text) is
     'Daftar hitam: nothing more is sent to this number, in any notation';
 
+-- blacklist_remove(number): messages may go to the number again, unless it stands on the host's own list. Returns it as it was kept.
 create or replace function sicantik_notify.blacklist_remove(p_number text)
 returns text
 language plpgsql
@@ -1697,6 +1843,10 @@ end
 $blacklist_remove$;
 comment on function sicantik_notify.blacklist_remove(text) is 'Daftar hitam: messages may go to this number again';
 
+-- What operators do to messages. Each locks the message's row first: a claim or a settlement of the same instant is over
+-- then, and what is refused says what the message is now.
+
+-- message_state(id): the state of a message, waiting or finished; an error where there is none.
 create or replace function sicantik_notify.message_state(p_id bigint)
 returns text
 language plpgsql
@@ -1718,6 +1868,8 @@ end
 $message_state$;
 comment on function sicantik_notify.message_state(bigint) is 'State of a message, its row locked while it waits';
 
+-- queue_process_now(id): the message goes with the next claim, without regard to its schedule and to quiet hours. Never skipped: blacklist,
+-- rate limit, and whether this database may send at all.
 create or replace function sicantik_notify.queue_process_now(p_id bigint)
 returns text
 language plpgsql
@@ -1751,6 +1903,8 @@ $queue_process_now$;
 comment on function sicantik_notify.queue_process_now(bigint) is
     'Proses Sekarang: the message skips schedule and quiet hours, never blacklist or rate limit';
 
+-- queue_retry(id): a message that waits for its next try, or is held, tries again at once; a finished one that was not sent is repeated
+-- as a new message, whose id is returned.
 create or replace function sicantik_notify.queue_retry(p_id bigint)
 returns bigint
 language plpgsql
@@ -1770,6 +1924,7 @@ begin
         where q.id = p_id;
         return p_id;
     end if;
+    -- Sent, but given up by its provider afterwards.
     if state = 'sent' and exists (select from sicantik_notify.receipt_furthest f where f.message_id = p_id and f.state = 'failed') then
         state := 'failed';
     end if;
@@ -1777,6 +1932,7 @@ begin
         raise exception 'message % is % and cannot be retried', p_id, case state when 'processing' then 'being sent' else state end
             using errcode = '55000';
     end if;
+    -- One repetition at a time, whoever asks: the second one waits here and then sees the first one's message.
     perform pg_advisory_xact_lock(hashtextextended('sicantik_notify.retry', p_id));
     select r.id, r.state into again, become
     from (select q.id, 'waiting' as state from sicantik_notify.queue q where q.retry_of = p_id
@@ -1806,6 +1962,7 @@ $queue_retry$;
 comment on function sicantik_notify.queue_retry(bigint) is
     'Ulang Coba: tries a waiting or held message at once, or repeats a finished one that was not sent; returns the id';
 
+-- queue_cancel(id): a message that is not under way ends as cancelled.
 create or replace function sicantik_notify.queue_cancel(p_id bigint)
 returns text
 language plpgsql
@@ -1826,6 +1983,7 @@ end
 $queue_cancel$;
 comment on function sicantik_notify.queue_cancel(bigint) is 'Batalkan: a message that is not under way ends as cancelled';
 
+-- messages_end(ids, state, reason): moves messages that are not under way from queue to log. Returns how many.
 create or replace function sicantik_notify.messages_end(p_ids bigint[], p_state text, p_reason text)
 returns bigint
 language sql
@@ -1849,6 +2007,8 @@ as $messages_end$
 $messages_end$;
 comment on function sicantik_notify.messages_end(bigint[], text, text) is 'Ends messages that are not under way';
 
+-- enqueue(rule, partner, template, context, at): a message by hand (SICANTIK guide §7.3), to the partner's first valid number of whatsapp_number,
+-- mobile and phone. The rule's limits, quiet hours and blacklist apply.
 create or replace function sicantik_notify.enqueue(p_rule text, p_partner bigint, p_template text default null,
                                                    p_context jsonb default '{}', p_at timestamptz default null)
 returns bigint
@@ -1898,6 +2058,7 @@ $enqueue$;
 comment on function sicantik_notify.enqueue(text, bigint, text, jsonb, timestamptz) is
     'A message by hand: rule, partner, template (empty: the rule''s), values of the placeholders, not before when';
 
+-- rule_release(code, limit): messages that the storm guard held go on, the oldest first; all of them without a limit. The rate limit holds.
 create or replace function sicantik_notify.rule_release(p_code text, p_limit bigint default null)
 returns bigint
 language plpgsql
@@ -1913,6 +2074,7 @@ begin
     if rule.id is null then
         raise exception 'there is no rule %', p_code using errcode = 'P0002', hint = 'see sicantik_notify.v_rule';
     end if;
+    -- Straight behind the limit, not through the claim's index.
     with meant as materialized (
         select q.id from sicantik_notify.queue q
         where q.rule_id = rule.id and q.state = 'held' and q.waiting_for = 'storm_guard'
@@ -1930,6 +2092,7 @@ end
 $rule_release$;
 comment on function sicantik_notify.rule_release(text, bigint) is 'Lets messages go on that the storm guard held; returns how many';
 
+-- rule_discard(code): messages that the storm guard held end as cancelled.
 create or replace function sicantik_notify.rule_discard(p_code text)
 returns bigint
 language plpgsql
@@ -1952,6 +2115,8 @@ end
 $rule_discard$;
 comment on function sicantik_notify.rule_discard(text) is 'Ends messages that the storm guard held; returns how many';
 
+-- receipt_forget(how many): drops what is older than its retention, at most so many rows of each table. Returns how many. Owner's
+-- right, since the daemon may not delete receipts. Indexes on received_at.
 create or replace function sicantik_notify.receipt_forget(p_limit integer)
 returns bigint
 language plpgsql
@@ -1982,6 +2147,10 @@ end
 $receipt_forget$;
 comment on function sicantik_notify.receipt_forget(integer) is 'Drops receipts and inbound marks that are older than their retention';
 
+-- inbound_take(provider, the provider's id, number, when, meaning): takes a message from a person, once. It opens the 24-hour window;
+-- stop puts the number on the blacklist and enqueues one confirmation, start undoes what stop did and nothing that a person did,
+-- opt_in is consent. Returns what was done: seen (it came before), taken, stopped, started or opted_in.
+-- The confirmation passes the blacklist because its rule, system_stop_confirmation, does not respect it; no other rule's message does.
 create or replace function sicantik_notify.inbound_take(p_provider bigint, p_external_id text, p_phone text, p_at timestamptz, p_meaning text)
 returns text
 language plpgsql
@@ -2005,6 +2174,7 @@ begin
         insert into sicantik_notify.consent as c (phone, stopped_at)
         values (p_phone, written_at)
         on conflict (phone) do update set opted_in_at = null, stopped_at = excluded.stopped_at
+        -- Stopped before: no second confirmation, unless a person has let messages through since.
         where c.stopped_at is null or not exists (select from sicantik_notify.blacklist b where b.phone = c.phone and b.active);
         if not found then
             return 'taken';
@@ -2038,6 +2208,7 @@ $inbound_take$;
 comment on function sicantik_notify.inbound_take(bigint, text, text, timestamptz, text) is
     'Takes a message from a person, once: window, stop, start, consent';
 
+-- v_queue: every message, waiting or finished, with the guide's states (SICANTIK guide §8.1).
 create view sicantik_notify.v_queue as
 select q.id, q.state, r.code as rule, t.code as trigger, q.model, q.record_id, q.partner_id, q.partner_name,
        sicantik_notify.show_phone(q.phone) as phone, q.template_key, q.priority, q.scheduled_at, q.tries,
@@ -2063,6 +2234,7 @@ from sicantik_notify.queue q
 join sicantik_notify.rule r on r.id = q.rule_id
 left join sicantik_notify.trigger t on t.id = q.trigger_id
 left join (
+    -- The place of the rule that becomes free next; those of calls under way are not known yet.
     select s.rule_id, (select min(x.ended_at) from sicantik_notify.rate_usage x where x.rule_id = s.rule_id) as next_end
     from sicantik_notify.rate_state s
 ) u on u.rule_id = q.rule_id
@@ -2078,6 +2250,7 @@ left join lateral (
     where r.message_id = l.id order by r.rank > 2 desc, r.attempt_id desc, r.rank desc limit 1) rf on true;
 comment on view sicantik_notify.v_queue is 'Antrian: every message, waiting or finished; waiting_for says why it waits';
 
+-- v_queue_summary: how much waits, by state, rule and reason.
 create view sicantik_notify.v_queue_summary as
 select q.state, r.code as rule,
        coalesce(q.waiting_for, case when q.ready then 'due' when q.state = 'pending' then 'scheduled' else q.state end) as waiting_for,
@@ -2088,6 +2261,7 @@ join sicantik_notify.rule r on r.id = q.rule_id
 group by q.state, r.code, 3;
 comment on view sicantik_notify.v_queue_summary is 'How much waits, by state, rule and reason';
 
+-- v_log: every finished message (SICANTIK guide §8.2), as its receipts leave it: what a provider took and gave up afterwards is failed.
 create view sicantik_notify.v_log as
 select l.finished_at, l.id, case when l.state = 'sent' and rf.state = 'failed' then 'failed' else l.state end as state, l.rule_code as rule, l.trigger_code as trigger, l.model, l.record_id,
        l.partner_id, l.partner_name, sicantik_notify.show_phone(l.phone) as phone, l.template_key, l.provider_type,
@@ -2102,12 +2276,14 @@ left join lateral (
     where r.message_id = l.id order by r.rank > 2 desc, r.attempt_id desc, r.rank desc limit 1) rf on true;
 comment on view sicantik_notify.v_log is 'Log: every finished message, with provider, times and error';
 
+-- v_blacklist: numbers that get nothing by our own list (SICANTIK guide: Daftar Hitam); the host's phone_blacklist counts too.
 create view sicantik_notify.v_blacklist as
 select sicantik_notify.show_phone(b.phone) as phone, b.active, b.reason, b.source, b.blocked_count, b.last_blocked_date,
        b.created_at, b.changed_at
 from sicantik_notify.blacklist b;
 comment on view sicantik_notify.v_blacklist is 'Daftar hitam: numbers that get nothing; those of Odoo''s phone_blacklist get nothing either';
 
+-- v_attempt: each try to hand a message to a provider.
 create view sicantik_notify.v_attempt as
 select a.started_at, a.id, a.message_id, p.name as provider, a.provider_type, a.template_key,
        coalesce(a.outcome, 'open') as outcome, a.class, a.http_status, a.code, a.error, a.external_id, a.duration_ms, a.note
@@ -2115,12 +2291,14 @@ from sicantik_notify.attempt a
 left join sicantik_notify.provider p on p.id = a.provider_id;
 comment on view sicantik_notify.v_attempt is 'Each try to hand a message to a provider, with its answer';
 
+-- v_decision: why each change led to a message, or did not.
 create view sicantik_notify.v_decision as
 select d.decided_at, d.outcome, d.model, d.record_id, d.trigger_code as trigger, d.rule_code as rule, d.partner_id,
        d.message_id, d.reason, d.event_id, d.xact
 from sicantik_notify.decision d;
 comment on view sicantik_notify.v_decision is 'Why each change led to a message, or did not';
 
+-- v_trigger: triggers, and since when their hook looks for them.
 create view sicantik_notify.v_trigger as
 select t.sequence, t.code, t.name, t.active, t.model, t.trigger_type,
        case t.trigger_type
@@ -2140,6 +2318,7 @@ from sicantik_notify.trigger t;
 comment on view sicantik_notify.v_trigger is
     'Pemicu: triggers; one holds for writes that begin after published_at, provided its hook is installed (v_capture)';
 
+-- v_rule: rules, with their limits, what waits and what they have done.
 create view sicantik_notify.v_rule as
 select r.sequence, r.code, r.name, r.active, r.trigger, r.condition_domain, r.recipient_type, r.template_key, r.priority,
        r.schedule_type, r.send_window,
@@ -2161,6 +2340,7 @@ left join (
 ) l on l.rule_id = r.id;
 comment on view sicantik_notify.v_rule is 'Aturan: rules, with their limits, waiting messages and the results of the last 30 days';
 
+-- v_provider: providers, their circuits and pace; never a secret.
 create view sicantik_notify.v_provider as
 select p.sequence, p.id, p.name, p.provider_type, p.active, p.is_default, p.on_uncertain, p.uncertain_wait,
        exists (select from sicantik_notify.provider_secret s where s.provider_id = p.id) as has_secret,
@@ -2182,6 +2362,7 @@ left join sicantik_notify.provider_health h on h.provider_id = p.id;
 comment on view sicantik_notify.v_provider is
     'Providers: circuit (closed, open, half-open), next probe, pace, last error';
 
+-- v_template: templates, what Meta says of them, and whether each kind of provider can send them (SICANTIK guide §6.3).
 create view sicantik_notify.v_template as
 select t.template_key, t.name, t.active, t.language, t.parameters,
        coalesce(t.meta_name, t.template_key) as meta_name, t.meta_language, t.meta_status, t.meta_category, t.meta_quality,
@@ -2204,6 +2385,7 @@ cross join lateral (
 ) g;
 comment on view sicantik_notify.v_template is 'Templates: the last word of Meta, and whether each kind of provider can send them';
 
+-- v_capture: the hooks: what they watch, since when, what waits, what was missed.
 create view sicantik_notify.v_capture as
 select p.model, p.table_name, p.shape, p.active, p.on_insert, p.any_write, p.watched, p.read,
        (select max(c.published_at) from sicantik_notify.capture_publication c where c.model = p.model) as published_at,
@@ -2214,6 +2396,7 @@ select p.model, p.table_name, p.shape, p.active, p.on_insert, p.any_write, p.wat
 from sicantik_notify.capture_plan p;
 comment on view sicantik_notify.v_capture is 'The hooks: what they watch, since when, what waits, what was missed';
 
+-- v_problem: everything that needs a person, in one list.
 create view sicantik_notify.v_problem as
 select p.severity, p.since, p.key as about, p.summary, p.remedy
 from sicantik_notify.problem p
@@ -2283,24 +2466,29 @@ where exists (select from sicantik_notify.attempt_default) or exists (select fro
    or exists (select from sicantik_notify.decision_default) or exists (select from sicantik_notify.event_history_default);
 comment on view sicantik_notify.v_problem is 'Everything that needs a person, in one list';
 
+-- receipt_furthest: how far each message got, by its receipts. Arrived by any attempt is arrived; otherwise the last attempt counts.
 create view sicantik_notify.receipt_furthest as
 select distinct on (r.message_id) r.message_id, r.state, r.at, r.provider_type, r.code, r.error
 from sicantik_notify.receipt r
 order by r.message_id, r.rank > 2 desc, r.attempt_id desc, r.rank desc;
 comment on view sicantik_notify.receipt_furthest is 'How far each message got, by its receipts';
 
+-- v_receipt: what providers told afterwards, message by message.
 create view sicantik_notify.v_receipt as
 select r.received_at, r.message_id, r.attempt_id, r.state, r.at, p.name as provider, r.provider_type, r.external_id, r.class, r.code, r.error
 from sicantik_notify.receipt r
 left join sicantik_notify.provider p on p.id = r.provider_id;
 comment on view sicantik_notify.v_receipt is 'What providers told after they had accepted a message: sent, delivered, read, failed';
 
+-- Rights, each by name; never GRANT ALL. Applied on every migrate, after tables, functions and views.
 --
+-- The capture role: insert events, count misses. Nothing else, in no schema.
 grant usage on schema sicantik_notify to sicantik_notify_capture, sicantik_notifyd, sicantik_notify_viewer;
 grant insert on sicantik_notify.event to sicantik_notify_capture;
 grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.miss to sicantik_notify_capture;
 grant select on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notify_capture;
 
+-- The daemon: reads configuration, moves work. No TRIGGER, no REFERENCES, no TRUNCATE, no CREATE, nothing owned.
 grant select on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias, sicantik_notify.noise_column,
     sicantik_notify.trigger, sicantik_notify.rule, sicantik_notify.template, sicantik_notify.template_map,
     sicantik_notify.provider, sicantik_notify.provider_secret, sicantik_notify.config_version,
@@ -2312,6 +2500,7 @@ grant select, insert on sicantik_notify.event_history to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.event_set_aside, sicantik_notify.queue, sicantik_notify.instance,
     sicantik_notify.provider_health, sicantik_notify.inbound, sicantik_notify.problem to sicantik_notifyd;
 grant select, insert, update, delete on sicantik_notify.capture_plan, sicantik_notify.recipient_pace to sicantik_notifyd;
+-- What Meta says of a template, and nothing else of it.
 grant update (meta_status, meta_category, meta_named, meta_quality, meta_placeholders, meta_unfit, meta_synced_at)
     on sicantik_notify.template to sicantik_notifyd;
 grant select, insert, update on sicantik_notify.attempt to sicantik_notifyd;
@@ -2320,6 +2509,7 @@ grant select on sicantik_notify.event_history, sicantik_notify.repeat_mark, sica
 grant select, insert, update, delete on sicantik_notify.rate_state, sicantik_notify.rate_usage, sicantik_notify.batch_series,
     sicantik_notify.storm_count to sicantik_notifyd;
 grant select, update on sicantik_notify.blacklist to sicantik_notifyd;
+-- Receipts: the daemon adds.
 grant select, insert, update, delete on sicantik_notify.receipt_inbox to sicantik_notifyd;
 grant select, insert on sicantik_notify.receipt, sicantik_notify.receipt_alias, sicantik_notify.meta_template_event to sicantik_notifyd;
 grant select on sicantik_notify.consent, sicantik_notify.inbound_message to sicantik_notifyd;
@@ -2328,6 +2518,7 @@ grant usage on sequence sicantik_notify.event_id_seq, sicantik_notify.message_id
 grant select, update on sequence sicantik_notify.awake, sicantik_notify.event_floor to sicantik_notifyd;
 grant select on sequence sicantik_notify.miss to sicantik_notifyd;
 
+-- Operators write configuration, except secrets; viewers look.
 grant select, insert, update, delete on sicantik_notify.setting, sicantik_notify.field_alias, sicantik_notify.value_alias,
     sicantik_notify.noise_column, sicantik_notify.trigger, sicantik_notify.rule, sicantik_notify.template,
     sicantik_notify.template_map, sicantik_notify.provider to sicantik_notify_operator;
@@ -2338,6 +2529,7 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
     sicantik_notify.receipt_furthest to sicantik_notify_viewer, sicantik_notifyd;
 
+-- Functions: nobody by default.
 do $functions$
 declare
     f regprocedure;
@@ -2363,6 +2555,7 @@ grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook
     to sicantik_notify_viewer;
 grant execute on function sicantik_notify.host_senders() to sicantik_notifyd;
 
+-- Queue and delivery: what the daemon's statements call, and what operators call.
 grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
     sicantik_notify.rate_waits(bigint), sicantik_notify.rate_ready(bigint, integer), sicantik_notify.rate_next(bigint, boolean, bigint),
     sicantik_notify.window_opens(text, text, timestamptz), sicantik_notify.storm_admit(bigint, integer),
@@ -2433,7 +2626,11 @@ insert into sicantik_notify.repeatable (name, checksum) values
 
 do $$ begin perform sicantik_notify.ensure_partitions(); end $$;
 
+-- Default data (SICANTIK guide §3.2, §4.3), run by `migrate`: each part once, and only where its table is empty, so that nothing
+-- that an administrator changed or removed comes back. `repeatable` remembers which parts were offered.
 --
+-- The triggers are active as in the guide. The rules are inactive: they send to citizens and officials, and the first
+-- message should leave because somebody wanted it to.
 do $defaults$
 begin
     if not exists (select from sicantik_notify.trigger)
@@ -2456,6 +2653,7 @@ begin
              '[(''state'', ''='', ''pending_signature''), '
              '(''create_date'', ''<'', (datetime.now() - timedelta(hours=24)).strftime(''%Y-%m-%d %H:%M:%S''))]',
              1, 'days', 'Dokumen menunggu tanda tangan lebih dari 24 jam.');
+        -- Permits that a synchronisation brings are created active: for them the natural event is their number.
         insert into sicantik_notify.trigger (code, name, active, sequence, model, trigger_type, field_to_watch, field_change, description)
         values ('permit_issued', 'Izin Terbit', false, 70, 'sicantik.permit', 'on_field_change', 'permit_number', 'set',
                 'Nomor izin terisi, juga saat izin dibuat oleh sinkronisasi.');
@@ -2513,6 +2711,8 @@ begin
         select d.code, d.name, false, d.trigger, d.domain, d.template_key, d.recipient_type, d.staff_group, d.description,
                d.repeat_policy, d.group_by
         from (values
+            -- How often: auto tells an expiring permit once for each expiry_date. The reminder: once a day, one message a person.
+            -- The condition keeps the nightly active -> expired from telling anybody "your permit is ready".
             ('notify_permit_approved', 'Notifikasi Izin Disetujui', 'permit_state_change', '[(''state'', ''='', ''approved'')]',
              'permit_ready', 'partner', null, 'Memberitahu pemohon bahwa izinnya selesai.', 'auto', 'none'),
             ('notify_permit_expiring', 'Reminder Masa Berlaku Izin', 'permit_expiring', null,
@@ -2529,6 +2729,8 @@ begin
         where exists (select from sicantik_notify.trigger t where t.code = d.trigger);
     end if;
 
+    -- The answer to somebody who stopped our messages: the one rule that sends by itself, since that person asked for it. Its rule does
+    -- not respect the blacklist, on which the number stands by then. Switch the rule off to stop without a word.
     if not exists (select from sicantik_notify.repeatable r where r.name = 'system/stop_confirmation') then
         insert into sicantik_notify.trigger (code, name, sequence, model, trigger_type, description)
         values ('system_inbound', 'Pesan Masuk', 1000, 'res.partner', 'manual', 'Pesan masuk melalui WhatsApp; dipakai oleh sistem.')
@@ -2549,4 +2751,3 @@ begin
     on conflict (name) do nothing;
 end
 $defaults$;
-
