@@ -1,5 +1,6 @@
 //! The daemon through a real pgbouncer in transaction mode: nothing of it rests on the server's session, and nothing is lost where
 //! nobody can be woken.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "pooler/bouncer.rs"]
 mod bouncer;

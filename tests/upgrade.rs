@@ -1,6 +1,6 @@
 //! Upgrades with work in flight: whatever an earlier version has captured, queued, claimed or begun is delivered once by this one, and
 //! what stands afterwards is what a new installation makes. The other way round an older daemon leaves a newer schema alone.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod desk;
 #[path = "upgrade/earlier.rs"]

@@ -62,7 +62,7 @@ impl Translator {
     }
 
     /// Moves the whole messages of `from` to `to`.
-    fn to_server(&mut self, from: &mut BytesMut, to: &mut BytesMut) -> io::Result<()> {
+    fn outward(&mut self, from: &mut BytesMut, to: &mut BytesMut) -> io::Result<()> {
         loop {
             let header = if self.started { HEADER } else { HEADER - 1 };
             if from.len() < header {
@@ -148,7 +148,7 @@ impl Translator {
     }
 
     /// Moves what has come of the server's answers to `to`.
-    fn to_driver(&mut self, from: &mut BytesMut, to: &mut BytesMut) -> io::Result<()> {
+    fn inward(&mut self, from: &mut BytesMut, to: &mut BytesMut) -> io::Result<()> {
         loop {
             if self.passing > 0 {
                 let now = self.passing.min(from.len());
@@ -163,12 +163,14 @@ impl Translator {
                 return Err(wrong("a message of the server has no length"));
             }
             match from[0] {
+                b'1' if self.owed.front() == Some(&Owed::PutIn) => {
+                    self.owed.pop_front();
+                    // ParseComplete is its header alone.
+                    from.advance(HEADER);
+                    continue;
+                }
                 b'1' => {
-                    if self.owed.pop_front() == Some(Owed::PutIn) {
-                        // ParseComplete is its header alone.
-                        from.advance(HEADER);
-                        continue;
-                    }
+                    self.owed.pop_front();
                 }
                 // After an error the server answers nothing before the next Sync.
                 b'Z' => while self.owed.pop_front().is_some_and(|owed| owed != Owed::Ready) {},
@@ -246,7 +248,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unnamed<S> {
         }
         this.from_driver.extend_from_slice(bytes);
         this.translator
-            .to_server(&mut this.from_driver, &mut this.to_server)?;
+            .outward(&mut this.from_driver, &mut this.to_server)?;
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -282,7 +284,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unnamed<S> {
                 return Poll::Ready(Ok(()));
             }
             this.translator
-                .to_driver(&mut this.from_server, &mut this.to_driver)?;
+                .inward(&mut this.from_server, &mut this.to_driver)?;
         }
     }
 }
@@ -301,7 +303,7 @@ mod tests {
     fn started() -> Translator {
         let mut translator = Translator::new("set local x = 1");
         let (mut from, mut to) = (BytesMut::from(&b"\0\0\0\x08\0\x03\0\0"[..]), BytesMut::new());
-        translator.to_server(&mut from, &mut to).expect("a start");
+        translator.outward(&mut from, &mut to).expect("a start");
         assert_eq!(&to[..], b"\0\0\0\x08\0\x03\0\0", "the start passes");
         answer(&mut translator, &message(b'Z', b"I"));
         translator
@@ -312,7 +314,7 @@ mod tests {
         // Byte by byte: the driver's writes end anywhere.
         for byte in messages.concat() {
             from.put_u8(byte);
-            translator.to_server(&mut from, &mut to).expect("translated");
+            translator.outward(&mut from, &mut to).expect("translated");
         }
         assert!(from.is_empty());
         to.to_vec()
@@ -322,7 +324,7 @@ mod tests {
         let (mut from, mut to) = (BytesMut::new(), BytesMut::new());
         for byte in bytes {
             from.put_u8(*byte);
-            translator.to_driver(&mut from, &mut to).expect("translated");
+            translator.inward(&mut from, &mut to).expect("translated");
         }
         to.to_vec()
     }
@@ -416,9 +418,9 @@ mod tests {
         let mut t = started();
         for body in [&b"no end"[..], b""] {
             let mut from = BytesMut::from(&message(b'P', body)[..]);
-            assert!(t.to_server(&mut from, &mut BytesMut::new()).is_err());
+            assert!(t.outward(&mut from, &mut BytesMut::new()).is_err());
         }
         let mut from = BytesMut::from(&b"Z\0\0\0\0"[..]);
-        assert!(t.to_driver(&mut from, &mut BytesMut::new()).is_err());
+        assert!(t.inward(&mut from, &mut BytesMut::new()).is_err());
     }
 }
