@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 use bouncer::{Bouncer, SESSIONS};
 use desk::{Desk, approve, citizens, desk};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use sicantik_notifyd::db::Endpoint;
 use sicantik_notifyd::testkit::office::{DATABASE, Daemon, RUNTIME};
 
 /// What a DBA does for the pooler, as the documentation says.
@@ -223,4 +225,62 @@ async fn a_daemon_that_was_not_told_of_the_pooler_says_what_to_do() {
     console.0.simple_query("RECONNECT").await.unwrap();
     let log = ended(&refusing.url(), "[database]\npooler = true\n").await;
     assert!(log.contains("set synchronous_commit = on"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_to_a_pooler_is_verified_as_to_a_server() {
+    let desk = desk().await;
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+    let files = [("crt", &*certificate), ("key", &key.serialize_pem()), ("ca", &ca)];
+    let settings =
+        "client_tls_sslmode = require\nclient_tls_cert_file = {place}/crt\nclient_tls_key_file = {place}/key";
+    let bouncer = Bouncer::start_on_tcp(&desk.office, settings, &files);
+    let endpoint = |url: &str| Endpoint::parse(url, None).unwrap().through_pooler(true);
+
+    let ca = bouncer.place().join("ca");
+    let client = endpoint(&bouncer.tcp_url(&format!("sslrootcert={}", ca.display())))
+        .connect()
+        .await
+        .unwrap();
+    // Prepared by name, executed in many transactions, with rows that are longer than a packet.
+    let statement = client.prepare("select repeat($1, $2::int)").await.unwrap();
+    for n in [1_i32, 100_000, 3] {
+        let row = client.query_one(&statement, &[&"x", &n]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0).len(), n as usize);
+        // An error ends nothing but its statement.
+        assert!(client.query_one("select 1 / $1::int", &[&0]).await.is_err());
+    }
+    let refused = endpoint(&bouncer.tcp_url("sslmode=verify-full")).connect().await;
+    let error = refused.err().unwrap().to_string();
+    assert!(
+        error.contains("name the CA that signed the server's certificate"),
+        "{error}"
+    );
+
+    let plain = Bouncer::start_on_tcp(&desk.office, "", &[]);
+    let error = endpoint(&plain.tcp_url(""))
+        .connect()
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("client_tls_sslmode") && error.contains("sslmode=disable"),
+        "{error}"
+    );
+    endpoint(&plain.tcp_url("sslmode=disable"))
+        .connect()
+        .await
+        .unwrap();
+    let gone = plain.tcp_url("sslmode=disable");
+    drop(plain);
+    let error = endpoint(&gone).connect().await.err().unwrap().to_string();
+    assert!(error.contains("check that PostgreSQL runs"), "{error}");
 }

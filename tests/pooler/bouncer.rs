@@ -30,12 +30,31 @@ pub fn program() -> PathBuf {
 
 pub struct Bouncer {
     folder: tempfile::TempDir,
+    port: u16,
     child: Option<Child>,
 }
 
 impl Bouncer {
     /// Starts one. `settings` are further lines of its [pgbouncer] section.
     pub fn start(office: &Office, settings: &str) -> Self {
+        Self::start_on(office, PORT, settings, &[])
+    }
+
+    /// Starts one that listens on a free port of 127.0.0.1 as well. `files` are put into its folder, whose place stands for `{place}`
+    /// in the settings.
+    pub fn start_on_tcp(office: &Office, settings: &str, files: &[(&str, &str)]) -> Self {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = free.local_addr().expect("its number").port();
+        drop(free);
+        Self::start_on(
+            office,
+            port,
+            &format!("listen_addr = 127.0.0.1\n{settings}"),
+            files,
+        )
+    }
+
+    fn start_on(office: &Office, number: u16, settings: &str, files: &[(&str, &str)]) -> Self {
         // Short: a socket's name has little room. The server's user must reach it.
         let folder = tempfile::Builder::new()
             .prefix("pb")
@@ -44,9 +63,13 @@ impl Bouncer {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("open to all");
         let place = folder.path().display();
         let (host, port) = (office.cluster.socket_dir().display(), office.cluster.port());
+        let settings = settings.replace("{place}", &place.to_string());
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        }
         let ini = format!(
             "[databases]\n{DATABASE} = host={host} port={port} dbname={DATABASE}\n\
-             [pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\nunix_socket_dir = {place}\n\
+             [pgbouncer]\nlisten_addr =\nlisten_port = {number}\nunix_socket_dir = {place}\n\
              auth_type = scram-sha-256\nauth_file = {place}/users\nadmin_users = {RUNTIME}\npool_mode = transaction\n\
              default_pool_size = {SESSIONS}\nmax_client_conn = 100\n{settings}\n"
         );
@@ -56,7 +79,11 @@ impl Bouncer {
             format!("\"{RUNTIME}\" \"{PASSWORD}\"\n"),
         )
         .expect("written");
-        let mut bouncer = Self { folder, child: None };
+        let mut bouncer = Self {
+            folder,
+            port: number,
+            child: None,
+        };
         bouncer.run();
         bouncer
     }
@@ -78,7 +105,7 @@ impl Bouncer {
             .stdout(Stdio::null())
             .stderr(log);
         self.child = Some(command.spawn().expect("pgbouncer starts"));
-        let socket = self.folder.path().join(format!(".s.PGSQL.{PORT}"));
+        let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
         let begun = Instant::now();
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(
@@ -96,7 +123,7 @@ impl Bouncer {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = std::fs::remove_file(self.folder.path().join(format!(".s.PGSQL.{PORT}")));
+        let _ = std::fs::remove_file(self.folder.path().join(format!(".s.PGSQL.{}", self.port)));
     }
 
     pub fn log(&self) -> String {
@@ -111,9 +138,22 @@ impl Bouncer {
     /// Its console is a database, too.
     pub fn url_of(&self, database: &str) -> String {
         format!(
-            "host={} port={PORT} user={RUNTIME} password={PASSWORD} dbname={database}",
-            self.folder.path().display()
+            "host={} port={} user={RUNTIME} password={PASSWORD} dbname={database}",
+            self.folder.path().display(),
+            self.port
         )
+    }
+
+    /// The same over TCP.
+    pub fn tcp_url(&self, options: &str) -> String {
+        format!(
+            "postgres://{RUNTIME}:{PASSWORD}@localhost:{}/{DATABASE}?{options}",
+            self.port
+        )
+    }
+
+    pub fn place(&self) -> &Path {
+        self.folder.path()
     }
 }
 
