@@ -6,8 +6,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 git ls-files -z | xargs -0 cp --parents -t "$work"
 digest() { sha256sum "$1" | cut -d' ' -f1; }
-make release CARGO="cargo --config build.target-dir='target/reproducible'"
-make -C "$work" release CARGO="cargo --config build.target-dir='target'"
+CARGO_TARGET_DIR=target/reproducible make release
+CARGO_TARGET_DIR=$work/target make -C "$work" release
 one=$(digest target/reproducible/release/sicantik-notifyd)
 two=$(digest "$work/target/release/sicantik-notifyd")
 if [ "$one" != "$two" ]; then
