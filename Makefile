@@ -10,7 +10,7 @@ demo: postgres
 	$(CARGO) run --locked --quiet -- demo
 
 # Formatting, lints, doc tests, the package, tests. The last lines are the test runner's own.
-test: postgres lint doc-test package-test
+test: postgres pgbouncer lint doc-test package-test
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked --no-fail-fast
 else
@@ -48,13 +48,36 @@ package-test:
 build:
 	$(CARGO) build --locked
 
+# The same bytes wherever the source, the crates and the compiler lie.
+REMAP = --remap-path-prefix=$(CURDIR)=/usr/src/sicantik-notifyd \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo --remap-path-prefix=$(shell rustc --print sysroot)=/usr/src/rust
+
 release:
-	$(CARGO) build --locked --release
+	RUSTFLAGS="$(REMAP) $(RUSTFLAGS)" $(CARGO) build --locked --release
+
+# Builds the release twice, the second time from a copy of the source elsewhere, and compares the bytes.
+.PHONY: reproducible
+reproducible:
+	packaging/reproducible.sh
 
 # A Debian package: target/sicantik-notifyd.deb
 deb: release
 	packaging/build.sh target/release/sicantik-notifyd target/sicantik-notifyd.deb
 	packaging/check.sh target/sicantik-notifyd.deb
+
+# The tests on each server in SERVERS: folders with initdb and postgres. The first that fails ends it.
+SERVERS ?= $(wildcard /usr/lib/postgresql/*/bin) $(wildcard $(CURDIR)/.postgres/*/bin)
+.PHONY: test-matrix
+test-matrix: pgbouncer
+	for server in $(SERVERS); do \
+		echo "== $$($$server/postgres --version)"; \
+		SICANTIK_NOTIFYD_PG_BIN=$$server $(CARGO) $(if $(filter yes,$(NEXTEST)),nextest run --locked --no-fail-fast,test --locked --all-targets --no-fail-fast) || exit 1; \
+	done
+
+.PHONY: pgbouncer
+# Finds pgbouncer, or unpacks Debian's into .postgres/: the tests run the daemon through it.
+pgbouncer:
+	@scripts/ensure-pgbouncer.sh >/dev/null
 
 .PHONY: postgres
 # Finds a PostgreSQL server, or installs one: Debian's package as root, else a wheel into .postgres/.

@@ -7,7 +7,7 @@ not_tried() {
     echo "package: not tried, since there is no $1 here"
     exit 0
 }
-for tool in dpkg systemd-sysusers systemd-tmpfiles; do
+for tool in dpkg dpkg-deb systemd-sysusers systemd-tmpfiles; do
     command -v "$tool" >/dev/null || not_tried "$tool"
 done
 if [ "$(id -u)" != 0 ]; then
@@ -15,7 +15,8 @@ if [ "$(id -u)" != 0 ]; then
     exec fakeroot "$0" "$package"
 fi
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$root" "$work"' EXIT
 state=$root/var/lib/dpkg
 mkdir -p "$state/updates" "$state/info" "$root/etc"
 : >"$state/status"
@@ -57,8 +58,25 @@ echo '# ours' >>"$root/etc/sicantik-notifyd/config.toml"
 mkdir -p "$root/var/lib/sicantik-notifyd"
 echo secret >"$root/var/lib/sicantik-notifyd/arming"
 dpkg_in_root -i "$package"
+! grep -q 'sicantik-notifyd migrate' "$root/said" || fail "a second installation speaks like a first one"
+grep -q '^# ours' "$root/etc/sicantik-notifyd/config.toml" || fail "a second installation overwrote the configuration"
+
+# The next version: the same, with another number, another default in the configuration, and one file less.
+dpkg-deb -R "$package" "$work/next"
+sed -i 's/^Version: .*/Version: 999.0-1/' "$work/next/DEBIAN/control"
+echo '# a newer default' >>"$work/next/etc/sicantik-notifyd/config.toml"
+rm "$work/next/usr/share/doc/sicantik-notifyd/panduan.md"
+(cd "$work/next" && find . -type f -not -path './DEBIAN/*' -printf '%P\n' | sort | xargs md5sum >DEBIAN/md5sums)
+dpkg-deb --root-owner-group -b "$work/next" "$work/next.deb" >/dev/null
+dpkg_in_root -i "$work/next.deb"
 ! grep -q 'sicantik-notifyd migrate' "$root/said" || fail "an upgrade speaks like a first installation"
+[ "$(dpkg-query --admindir="$state" -W -f '${Version} ${db:Status-Status}' sicantik-notifyd)" = "999.0-1 installed" ] || fail "it was not upgraded"
 grep -q '^# ours' "$root/etc/sicantik-notifyd/config.toml" || fail "an upgrade overwrote the configuration"
+grep -q '^# a newer default' "$root/etc/sicantik-notifyd/config.toml.dpkg-dist" || fail "an upgrade hides the newer default"
+[ "$(stat -c %a "$root/etc/sicantik-notifyd/config.toml")" = 640 ] || fail "an upgrade opened the configuration to others"
+[ "$(cat "$root/var/lib/sicantik-notifyd/arming")" = secret ] || fail "an upgrade lost the arming secret"
+must_stand usr/bin/sicantik-notifyd usr/lib/systemd/system/sicantik-notifyd.service
+must_be_gone usr/share/doc/sicantik-notifyd/panduan.md
 dpkg_in_root -r sicantik-notifyd
 must_be_gone usr/bin/sicantik-notifyd usr/lib/systemd/system/sicantik-notifyd.service
 must_stand etc/sicantik-notifyd/config.toml var/lib/sicantik-notifyd/arming

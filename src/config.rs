@@ -20,11 +20,15 @@ pub const ENV_URL: &str = "SICANTIK_NOTIFYD_DATABASE_URL";
 pub const ENV_OWNER_URL: &str = "SICANTIK_NOTIFYD_OWNER_URL";
 /// Environment variable with the operators' URL.
 pub const ENV_OPERATOR_URL: &str = "SICANTIK_NOTIFYD_OPERATOR_URL";
+/// Overrides `database.direct_url`.
+pub const ENV_DIRECT_URL: &str = "SICANTIK_NOTIFYD_DIRECT_URL";
 /// Overrides `state_dir`.
 pub const ENV_STATE_DIR: &str = "SICANTIK_NOTIFYD_STATE_DIR";
 
 /// systemd credential that overrides `database.url`; the environment overrides it in turn.
 pub const CREDENTIAL_URL: &str = "database-url";
+/// systemd credential that overrides `database.direct_url`; the environment overrides it in turn.
+pub const CREDENTIAL_DIRECT_URL: &str = "direct-url";
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,12 @@ pub enum ConfigError {
         "no database is configured: set `url` under `[database]` in {DEFAULT_PATH}, or {ENV_URL}, or give --database-url"
     )]
     NoDatabase,
+    /// A session is needed, and there is none behind a pooler.
+    #[error(
+        "`database.url` goes through a pooler, and this needs a session of PostgreSQL itself: set `direct_url` under `[database]` in \
+         {DEFAULT_PATH}, or {ENV_DIRECT_URL}, or give --database-url"
+    )]
+    NoSession,
     /// Values that do not fit together.
     #[error("{0}")]
     Rule(String),
@@ -89,6 +99,11 @@ pub struct DatabaseConfig {
     pub owner_url: Option<SecretString>,
     /// How operators connect (`queue`, `blacklist` …: a member of `sicantik_notify_operator`). Default: `url`.
     pub operator_url: Option<SecretString>,
+    /// True: `url` goes through a pooler in transaction mode (pgbouncer). Default false.
+    pub pooler: bool,
+    /// The way around the pooler, to PostgreSQL itself: for LISTEN, for reading a slot, and for commands. Default: `url`, where that is
+    /// no pooler; without one the daemon polls.
+    pub direct_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,
     /// Connections, besides one for LISTEN, one for the heartbeat, and two where a slot is read. Default 6.
@@ -409,13 +424,20 @@ impl Config {
             path: asked.to_owned(),
             source: Box::new(source),
         })?;
-        if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
-            && let Ok(url) = std::fs::read_to_string(Path::new(&folder).join(CREDENTIAL_URL))
-        {
-            config.database.url = Some(url.trim().into());
+        if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+            let read = |name| std::fs::read_to_string(Path::new(&folder).join(name));
+            if let Ok(url) = read(CREDENTIAL_URL) {
+                config.database.url = Some(url.trim().into());
+            }
+            if let Ok(url) = read(CREDENTIAL_DIRECT_URL) {
+                config.database.direct_url = Some(url.trim().into());
+            }
         }
         if let Ok(url) = std::env::var(ENV_URL) {
             config.database.url = Some(url.into());
+        }
+        if let Ok(url) = std::env::var(ENV_DIRECT_URL) {
+            config.database.direct_url = Some(url.into());
         }
         if let Ok(url) = std::env::var(ENV_OWNER_URL) {
             config.database.owner_url = Some(url.into());
@@ -569,6 +591,7 @@ impl Config {
         let secret = |s: &Option<SecretString>| s.as_ref().map(|s| s.expose_secret().to_owned());
         format!("{self:?}") == format!("{other:?}")
             && secret(&self.database.url) == secret(&other.database.url)
+            && secret(&self.database.direct_url) == secret(&other.database.direct_url)
             && secret(&self.database.owner_url) == secret(&other.database.owner_url)
             && secret(&self.database.operator_url) == secret(&other.database.operator_url)
     }
@@ -585,25 +608,37 @@ impl Config {
             .ok_or(ConfigError::NoDatabase)
     }
 
+    /// The daemon's database, as a session of its own.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDatabase`]; [`ConfigError::NoSession`] where only the way through a pooler is known.
+    pub fn direct_url(&self) -> Result<&str, ConfigError> {
+        match &self.database.direct_url {
+            Some(url) => Ok(url.expose_secret()),
+            None if self.database.pooler => Err(ConfigError::NoSession),
+            None => self.url(),
+        }
+    }
+
     /// The DBA's connection to the same database.
     ///
     /// # Errors
-    /// [`ConfigError::NoDatabase`].
+    /// [`ConfigError::NoDatabase`], [`ConfigError::NoSession`].
     pub fn owner_url(&self) -> Result<&str, ConfigError> {
         match &self.database.owner_url {
             Some(url) => Ok(url.expose_secret()),
-            None => self.url(),
+            None => self.direct_url(),
         }
     }
 
     /// The operators' connection to the same database.
     ///
     /// # Errors
-    /// [`ConfigError::NoDatabase`].
+    /// [`ConfigError::NoDatabase`], [`ConfigError::NoSession`].
     pub fn operator_url(&self) -> Result<&str, ConfigError> {
         match &self.database.operator_url {
             Some(url) => Ok(url.expose_secret()),
-            None => self.url(),
+            None => self.direct_url(),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::replication::Replication;
 use crate::config::{Config, ConfigError};
 use crate::db::listener::{Wakes, listen};
-use crate::db::migrate::{MigrateError, check_version};
+use crate::db::migrate::{MigrateError, check_version, known_version};
 use crate::db::{ConnectError, Database, Endpoint, advice};
 use crate::deliver::Deliverer;
 use crate::deliver::health::Terms;
@@ -79,10 +79,16 @@ pub async fn run(
     let reload = catch_signals(stop.clone())?;
     // Outlives reloads: it is what a new primary has to be told.
     let memory = Memory::default();
-    while let End::Reload(new) = serve(&config, &memory, &reread, &reload, &stop).await? {
-        config = *new;
+    loop {
+        match serve(&config, &memory, &reread, &reload, &stop).await? {
+            End::Stopped => return Ok(()),
+            End::Reload(new) => config = *new,
+            End::Outdated(found) => {
+                let known = known_version();
+                return Err(MigrateError::Newer { found, known }.into());
+            }
+        }
     }
-    Ok(())
 }
 
 /// Why the stages ended.
@@ -91,12 +97,16 @@ enum End {
     Stopped,
     /// They begin again with this configuration.
     Reload(Box<Config>),
+    /// Somebody migrated the schema to this version, which is newer than the binary.
+    Outdated(i32),
 }
 
 /// What stands before the stages begin.
 struct Begun {
     name: String,
     endpoint: Endpoint,
+    /// For what needs a session; none behind a pooler without a way around it.
+    direct: Option<Endpoint>,
     database: Database,
     arming: Arming,
     heartbeat: Heartbeat,
@@ -105,14 +115,30 @@ struct Begun {
 }
 
 async fn begin(config: &Config) -> Result<Begun, DaemonError> {
-    let endpoint = Endpoint::parse(config.url()?, config.database.ca_file.as_deref())?
-        .with_timeout(config.database.connect_timeout_seconds.duration());
+    let parse = |url| {
+        let endpoint = Endpoint::parse(url, config.database.ca_file.as_deref())?;
+        Ok::<_, DaemonError>(endpoint.with_timeout(config.database.connect_timeout_seconds.duration()))
+    };
+    let endpoint = parse(config.url()?)?.through_pooler(config.database.pooler);
+    let direct = match config.direct_url() {
+        Ok(url) => Some(parse(url)?),
+        Err(ConfigError::NoSession) => {
+            tracing::warn!(
+                "The database URL goes through a pooler, and `database.direct_url` is not set: hooks cannot wake this daemon, which looks \
+                 for events every {} ms.",
+                config.capture.poll_interval_ms
+            );
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let arming = Arming::load_or_create(&config.state_dir)?;
     let http = Client::new(Timeouts {
         connect: Duration::from_secs(config.deliver.connect_timeout_seconds),
         total: Duration::from_secs(config.deliver.request_timeout_seconds),
     })?;
     let client = first_connection(&endpoint).await?;
+    endpoint.check_session(&client).await?;
     check_version(&client).await?;
     let name = config
         .name
@@ -133,6 +159,7 @@ async fn begin(config: &Config) -> Result<Begun, DaemonError> {
     Ok(Begun {
         name,
         endpoint,
+        direct,
         database,
         arming,
         heartbeat,
@@ -157,6 +184,7 @@ async fn serve(
     let Begun {
         name,
         endpoint,
+        direct,
         database,
         arming,
         heartbeat,
@@ -182,10 +210,6 @@ async fn serve(
         Pulse::new("capture"),
     ];
     let mut stages = vec![
-        supervise("listen", stop_stages.clone(), {
-            let (endpoint, wakes, stop) = (endpoint.clone(), wakes.clone(), stop_stages.clone());
-            move |_| listen(endpoint.clone(), wakes.clone(), stop.clone())
-        }),
         supervise("evaluate", stop_stages.clone(), {
             let (database, wakes, stop, pulse) = (
                 database.clone(),
@@ -206,7 +230,7 @@ async fn serve(
         supervise("capture", stop_stages.clone(), {
             let stop = stop_stages.clone();
             let replication = Replication {
-                endpoint: endpoint.clone(),
+                endpoint: direct.clone(),
                 database: database.clone(),
                 config: config.capture.clone(),
                 wakes: wakes.clone(),
@@ -284,6 +308,12 @@ async fn serve(
             move |_| feed_watchdog(pulses.to_vec(), limit, stop.clone())
         }),
     ];
+    if let Some(direct) = direct.clone() {
+        stages.push(supervise("listen", stop_stages.clone(), {
+            let (wakes, stop) = (wakes.clone(), stop_stages.clone());
+            move |_| listen(direct.clone(), wakes.clone(), stop.clone())
+        }));
+    }
     if config.http.enabled {
         stages.push(supervise("http", stop_stages.clone(), {
             let (config, wakes, stop) = (config.clone(), wakes.clone(), stop_stages.clone());
@@ -311,6 +341,8 @@ async fn serve(
     let end = loop {
         tokio::select! {
             () = stop.cancelled() => break End::Stopped,
+            // What an older binary would do to a newer schema, nobody has tried.
+            found = heartbeat.outdated() => break End::Outdated(found),
             () = reload.notified() => {}
         }
         manager::reloading();
@@ -331,6 +363,10 @@ async fn serve(
     match end {
         End::Stopped => tracing::info!("Stopping: finishing what is in flight."),
         End::Reload(_) => tracing::info!("Reloading: the stages begin anew with the changed file."),
+        End::Outdated(found) => tracing::error!(
+            "The schema was migrated to version {found}, which this binary does not know: finishing what is in flight, then ending. What \
+             waits is left to the newer binary."
+        ),
     }
     stop_stages.cancel();
     let ended = tokio::time::timeout(HARD_STOP, async {

@@ -83,7 +83,7 @@ grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicant
     sicantik_notify.v_daily_provider, sicantik_notify.v_daily_skipped
     to sicantik_notify_viewer, sicantik_notifyd;
 
--- Functions: nobody by default.
+-- Functions: nobody by default, whatever an earlier version granted.
 do $functions$
 declare
     f regprocedure;
@@ -92,7 +92,7 @@ begin
         select p.oid from pg_catalog.pg_proc p
         where p.pronamespace = 'sicantik_notify'::regnamespace and p.proowner = 'sicantik_notify_owner'::regrole
     loop
-        execute format('revoke all on function %s from public', f);
+        execute format('revoke all on function %s from public, sicantik_notifyd, sicantik_notify_operator, sicantik_notify_viewer', f);
     end loop;
 end
 $functions$;

@@ -76,6 +76,7 @@ Environment:
   SICANTIK_NOTIFYD_DATABASE_URL  how the daemon connects (role sicantik_notifyd)
   SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
   SICANTIK_NOTIFYD_OPERATOR_URL  how operators connect (a member of sicantik_notify_operator)
+  SICANTIK_NOTIFYD_DIRECT_URL    the way around a pooler, where the daemon's goes through one
   SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
   SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`
 
@@ -273,6 +274,9 @@ async fn execute(cli: Cli) -> Outcome {
             config.database.owner_url = Some(url.clone().into());
             config.database.operator_url = Some(url.clone().into());
             config.database.url = Some(url.clone().into());
+            // What is named at the call is PostgreSQL itself.
+            config.database.direct_url = None;
+            config.database.pooler = false;
         }
         Ok(config)
     };
@@ -315,10 +319,10 @@ fn person() -> String {
     name.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The daemon's connection.
+/// The daemon's connection, as a session: commands set and lock what a pooler would lose, or give to others.
 fn endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
     Ok(Endpoint::parse(
-        config.url()?,
+        config.direct_url()?,
         config.database.ca_file.as_deref(),
     )?)
 }

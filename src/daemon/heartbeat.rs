@@ -1,13 +1,14 @@
 //! This process's row in `instance`: registered at the start, beaten while it lives (which renews its leases), deleted at
 //! a clean end. Others take over the work of a row that is silent or gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::db::Database;
+use crate::db::migrate::newer_version;
 use crate::db::statements as sql;
 use crate::host::permit::{Arming, Permit, ask};
 use crate::queue::holding::Holding;
@@ -29,6 +30,9 @@ pub struct Heartbeat {
     lease: Duration,
     enabled: bool,
     holding: Holding,
+    /// The schema's version, once it is newer than ours.
+    newer: OnceLock<i32>,
+    outdated: CancellationToken,
 }
 
 impl Heartbeat {
@@ -60,12 +64,20 @@ impl Heartbeat {
             lease: Duration::from_secs(config.deliver.lease_seconds),
             enabled: config.deliver.enabled,
             holding,
+            newer: OnceLock::new(),
+            outdated: CancellationToken::new(),
         })
     }
 
     /// Id of the row.
     pub fn instance(&self) -> i64 {
         self.instance
+    }
+
+    /// Ends when the schema has moved on under this binary; its version.
+    pub async fn outdated(&self) -> i32 {
+        self.outdated.cancelled().await;
+        self.newer.get().copied().unwrap_or_default()
     }
 
     /// Beats until `stop`, then deletes the row.
@@ -169,6 +181,10 @@ impl Heartbeat {
                     ],
                 )
                 .await?;
+        }
+        if let Some(found) = newer_version(&client).await? {
+            let _ = self.newer.set(found);
+            self.outdated.cancel();
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ pub fn next_step(error: &tokio_postgres::Error) -> Option<&'static str> {
             SqlState::TOO_MANY_CONNECTIONS => {
                 "raise max_connections of the server, or lower `database.pool_size`"
             }
+            // Pgbouncer's words for what it was not told to let pass.
+            SqlState::PROTOCOL_VIOLATION if db.message().contains("startup parameter") => {
+                "a pooler stands between: say so with `database.pooler = true`, or let the URL go to PostgreSQL itself"
+            }
             _ => return None,
         });
     }

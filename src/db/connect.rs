@@ -16,8 +16,27 @@ use rustls_pki_types::pem::PemObject;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::pooler::ThroughPooler;
+
 /// Time for making a connection where the configuration names none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What holds in every session of ours, whatever role and database say.
+const SETTINGS: [(&str, &str); 2] = [
+    // Names of the host must not stand in for PostgreSQL's: a function or an operator in public that fits better than the one in
+    // pg_catalog would run with our rights, or the DBA's.
+    ("search_path", "pg_catalog,pg_temp"),
+    // A commit that is reported is written (and, where the server has a synchronous standby, written there), whatever the
+    // database's own setting says: what is sent rests on it.
+    ("synchronous_commit", "on"),
+];
+
+/// What holds in sessions of scheduled work besides; milliseconds.
+const SCHEDULING: [(&str, &str); 3] = [
+    ("idle_in_transaction_session_timeout", "2000"),
+    ("statement_timeout", "60000"),
+    ("lock_timeout", "5000"),
+];
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +63,18 @@ pub enum ConnectError {
     /// The pool gave nothing in time.
     #[error("no connection to PostgreSQL: {0}")]
     Pool(String),
+    /// The session is not as it was asked for.
+    #[error("the session's {name} is {found:?}, not {wanted:?}: {remedy}")]
+    Session {
+        /// The setting.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+        /// What to do.
+        remedy: String,
+    },
 }
 
 fn next_step(error: &tokio_postgres::Error) -> String {
@@ -57,6 +88,8 @@ pub struct Endpoint {
     tls: MakeRustlsConnect,
     rustls: Arc<ClientConfig>,
     timeout: Duration,
+    /// A pooler in transaction mode stands between.
+    pooled: bool,
 }
 
 /// One server of an endpoint, as a client of another protocol than SQL needs it.
@@ -111,15 +144,7 @@ impl Endpoint {
                 )));
             }
         };
-        // Names of the host must not stand in for PostgreSQL's: a function or an operator in public that fits better than the
-        // one in pg_catalog would run with our rights, or the DBA's.
-        let pinned = format!(
-            // A commit that is reported is written (and, where the server has a synchronous standby, written there), whatever the
-            // database's own setting says: what is sent rests on it.
-            "{} -c search_path=pg_catalog,pg_temp -c synchronous_commit=on",
-            config.get_options().unwrap_or_default()
-        );
-        let pinned = pinned.trim_start();
+        let pinned = options_with(config.get_options(), &SETTINGS);
         config
             .ssl_mode(ssl)
             .application_name("sicantik-notifyd")
@@ -138,7 +163,57 @@ impl Endpoint {
             tls: MakeRustlsConnect::new(rustls.clone()),
             rustls: Arc::new(rustls),
             timeout: CONNECT_TIMEOUT,
+            pooled: false,
         })
+    }
+
+    /// The same through a pooler in transaction mode, or not: then no session of the server is ours, prepared statements have no name,
+    /// and what a session would keep stands at the begin of each transaction.
+    pub fn through_pooler(mut self, pooled: bool) -> Self {
+        self.pooled = pooled;
+        self
+    }
+
+    /// Whether a pooler in transaction mode stands between.
+    pub fn is_pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// Whether the session is as it was asked for. A pooler may have dropped what the connection said, and none of its sessions keeps
+    /// what one transaction sets: there the role must bring it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Session`] with the statement that mends it.
+    pub async fn check_session(&self, client: &tokio_postgres::Client) -> Result<(), ConnectError> {
+        let row = client
+            .query_one(
+                "select pg_catalog.current_setting('search_path'), pg_catalog.current_setting('synchronous_commit'), \
+                 pg_catalog.quote_ident(current_user), pg_catalog.quote_ident(pg_catalog.current_database())",
+                &[],
+            )
+            .await?;
+        for (at, (name, wanted)) in SETTINGS.into_iter().enumerate() {
+            let found: String = row.get(at);
+            if found.replace(' ', "") == wanted {
+                continue;
+            }
+            let (role, database): (&str, &str) = (row.get(2), row.get(3));
+            let remedy = match self.pooled {
+                true => format!(
+                    "as a DBA: alter role {role} in database {database} set {name} = {wanted}; then RECONNECT on the pooler's console"
+                ),
+                false => "a pooler that drops the options of connections stands between; say so with `database.pooler = true`, or let \
+                          the URL go to PostgreSQL itself"
+                    .to_owned(),
+            };
+            return Err(ConnectError::Session {
+                name,
+                found,
+                wanted,
+                remedy,
+            });
+        }
+        Ok(())
     }
 
     /// With another time for making a connection, and for waiting for a free one of the pool.
@@ -157,14 +232,25 @@ impl Endpoint {
 
     /// Its servers, each as an endpoint of its own; one where the endpoint names one.
     pub(crate) fn servers(&self) -> Vec<Self> {
-        let hosts = self.config.get_hosts();
-        if hosts.len() < 2 {
+        if self.config.get_hosts().len() < 2 {
             return vec![self.clone()];
         }
-        let server = |at: usize| {
-            let old = &self.config;
+        let one = |config| Self {
+            config,
+            ..self.clone()
+        };
+        self.configs(self.config.get_options())
+            .into_iter()
+            .map(one)
+            .collect()
+    }
+
+    /// One configuration a server.
+    fn configs(&self, options: Option<&str>) -> Vec<tokio_postgres::Config> {
+        let old = &self.config;
+        let server = |(at, host): (usize, &Host)| {
             let mut config = tokio_postgres::Config::new();
-            match &hosts[at] {
+            match host {
                 Host::Tcp(name) => config.host(name),
                 Host::Unix(folder) => config.host_path(folder),
             };
@@ -184,8 +270,10 @@ impl Endpoint {
             if let Some(database) = old.get_dbname() {
                 config.dbname(database);
             }
+            if let Some(options) = options {
+                config.options(options);
+            }
             config
-                .options(old.get_options().unwrap_or_default())
                 .ssl_mode(old.get_ssl_mode())
                 .application_name("sicantik-notifyd")
                 .target_session_attrs(TargetSessionAttrs::ReadWrite)
@@ -195,12 +283,15 @@ impl Endpoint {
                 .keepalives_interval(Duration::from_secs(5))
                 .keepalives_retries(3)
                 .tcp_user_timeout(Duration::from_secs(30));
-            Self {
-                config,
-                ..self.clone()
-            }
+            config
         };
-        (0..hosts.len()).map(server).collect()
+        old.get_hosts().iter().enumerate().map(server).collect()
+    }
+
+    fn pooler(&self, more: &[(&str, &str)]) -> ThroughPooler {
+        let settings = [&SETTINGS, more].concat();
+        // An option of the connection is refused there.
+        ThroughPooler::new(self.configs(None), self.rustls.clone(), &settings, self.timeout)
     }
 
     /// Its first server.
@@ -237,6 +328,10 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError::Server`].
     pub async fn connect(&self) -> Result<tokio_postgres::Client, ConnectError> {
+        if self.pooled {
+            let (client, _) = self.limited(self.pooler(&[]).client()).await?;
+            return Ok(client);
+        }
         let (client, connection) = self.limited(self.config.connect(self.tls.clone())).await?;
         tokio::spawn(async move {
             // The client's next call reports what went wrong here.
@@ -245,7 +340,7 @@ impl Endpoint {
         Ok(client)
     }
 
-    /// A connection whose notifications are wanted: the caller drives it.
+    /// A connection whose notifications are wanted: the caller drives it. Never through a pooler that is known to be one.
     pub(crate) async fn connect_raw(
         &self,
     ) -> Result<
@@ -281,12 +376,17 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError::Pool`] if the pool cannot be built.
     pub fn scheduling_pool(&self, size: usize) -> Result<Database, ConnectError> {
+        if self.pooled {
+            // What the server does about a client that is gone, a pooler decides.
+            return self.pool_of(
+                Manager::from_connect(self.config.clone(), self.pooler(&SCHEDULING), RECYCLING),
+                size,
+                None,
+            );
+        }
         let mut other = self.clone();
-        let options = format!(
-            "{} -c idle_in_transaction_session_timeout=2s -c statement_timeout=60s -c lock_timeout=5s",
-            other.config.get_options().unwrap_or_default()
-        );
-        other.config.options(options.trim_start());
+        let options = options_with(other.config.get_options(), &SCHEDULING);
+        other.config.options(&options);
         // Not an option of the connection: a server that does not know it would refuse.
         let setup = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move {
@@ -310,13 +410,14 @@ impl Endpoint {
     }
 
     fn pool_with(&self, size: usize, setup: Option<Hook>) -> Result<Database, ConnectError> {
-        let manager = Manager::from_config(
-            self.config.clone(),
-            self.tls.clone(),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
+        let manager = match self.pooled {
+            true => Manager::from_connect(self.config.clone(), self.pooler(&[]), RECYCLING),
+            false => Manager::from_config(self.config.clone(), self.tls.clone(), RECYCLING),
+        };
+        self.pool_of(manager, size, setup)
+    }
+
+    fn pool_of(&self, manager: Manager, size: usize, setup: Option<Hook>) -> Result<Database, ConnectError> {
         let mut builder = Pool::builder(manager);
         if let Some(setup) = setup {
             builder = builder.post_create(setup);
@@ -331,6 +432,22 @@ impl Endpoint {
             .map_err(|e| ConnectError::Pool(e.to_string()))?;
         Ok(Database { pool })
     }
+}
+
+/// A connection that works is taken as it is.
+const RECYCLING: ManagerConfig = ManagerConfig {
+    recycling_method: RecyclingMethod::Fast,
+};
+
+/// The options of a connection with these settings after what the URL says.
+fn options_with(given: Option<&str>, settings: &[(&str, &str)]) -> String {
+    settings
+        .iter()
+        .fold(given.unwrap_or_default().to_owned(), |mut text, (name, value)| {
+            let space = if text.is_empty() { "" } else { " " };
+            text.push_str(&format!("{space}-c {name}={value}"));
+            text
+        })
 }
 
 /// The daemon's connections.

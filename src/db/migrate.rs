@@ -2,6 +2,7 @@
 //! superuser (CREATEROLE, CREATE on the database, and rights on the host tables that it passes on); refuses a schema that
 //! is newer than this binary, and a database that is not Odoo's.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use refinery::{Migration, Runner};
@@ -243,12 +244,29 @@ fn step<'a>(step: &'a str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError
 
 /// The newest schema version that this binary knows.
 pub fn known_version() -> i32 {
-    embedded::migrations::runner()
-        .get_migrations()
-        .iter()
-        .map(Migration::version)
-        .max()
-        .unwrap_or(0)
+    // Asked at every heartbeat.
+    static KNOWN: LazyLock<i32> = LazyLock::new(|| {
+        let runner = embedded::migrations::runner();
+        runner
+            .get_migrations()
+            .iter()
+            .map(Migration::version)
+            .max()
+            .unwrap_or(0)
+    });
+    *KNOWN
+}
+
+/// The version of the schema that stands, where it is newer than this binary's: somebody migrated while we ran.
+///
+/// # Errors
+/// The server's.
+pub async fn newer_version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+    let row = client
+        .query_one(&format!("select max(version) from {HISTORY}"), &[])
+        .await?;
+    let found: Option<i32> = row.get(0);
+    Ok(found.filter(|found| *found > known_version()))
 }
 
 /// The texts of all migrations, oldest first.

@@ -106,12 +106,7 @@ impl Office {
         cluster.create_database(DATABASE, None).await?;
         let admin = cluster.connect(DATABASE).await?;
         host::install(&admin, plan.profile, &plan.host).await?;
-        let office = Self {
-            cluster,
-            gateway,
-            program: program.to_owned(),
-            folder: tempfile::tempdir()?,
-        };
+        let office = Self::around(cluster, gateway, program)?;
         office.run(&["migrate"]).await?;
         admin
             .batch_execute(&format!(
@@ -128,6 +123,19 @@ impl Office {
             office.run(&["hooks", "install"]).await?;
         }
         Ok(office)
+    }
+
+    /// An office around a database that stands already, with whatever schema it has.
+    ///
+    /// # Errors
+    /// [`OfficeError::File`].
+    pub fn around(cluster: Cluster, gateway: Gateway, program: &Path) -> Result<Self, OfficeError> {
+        Ok(Self {
+            cluster,
+            gateway,
+            program: program.to_owned(),
+            folder: tempfile::tempdir()?,
+        })
     }
 
     /// A superuser's connection to the office's database.
@@ -273,7 +281,10 @@ impl Office {
     }
 
     /// The gateway as Meta, Fonnte and Watzap, in this order and without their pace, and templates approved at Meta.
-    async fn set_up_providers(&self, admin: &Client) -> Result<(), OfficeError> {
+    ///
+    /// # Errors
+    /// [`OfficeError`].
+    pub async fn set_up_providers(&self, admin: &Client) -> Result<(), OfficeError> {
         let statement = "with p as (insert into sicantik_notify.provider (name, provider_type, sequence, settings) \
                          values ($1, $2, $3, $4) returning id) \
                          insert into sicantik_notify.provider_secret (provider_id, name, value) \

@@ -216,6 +216,20 @@ impl Cluster {
         Self::builder().start().await
     }
 
+    /// Whether the server was built with TLS, by its own word.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub async fn has_tls() -> Result<bool, ClusterError> {
+        let cluster = Self::start().await?;
+        let row = cluster
+            .connect("postgres")
+            .await?
+            .query_one("show ssl_library", &[])
+            .await?;
+        Ok(!row.get::<_, String>(0).is_empty())
+    }
+
     /// A cluster to describe before it starts.
     pub fn builder() -> Builder {
         Builder::default()

@@ -19,6 +19,17 @@ struct Breakage {
     finding: &'static str,
 }
 
+const AWAKE: &str = "no right on the awake sequence";
+
+/// Newer servers answer null where older ones refuse to say what a sequence holds: then the hook goes on, and nothing is missed.
+async fn sequences_are_silent(stand: &Stand) -> bool {
+    let asked = "begin; revoke select on sequence sicantik_notify.awake from sicantik_notify_capture;
+                 set local role sicantik_notify_capture; select pg_sequence_last_value('sicantik_notify.awake')";
+    let silent = stand.admin.batch_execute(asked).await.is_ok();
+    stand.run("rollback").await;
+    silent
+}
+
 const BREAKAGES: &[Breakage] = &[
     Breakage {
         name: "no right to insert into event",
@@ -42,7 +53,7 @@ const BREAKAGES: &[Breakage] = &[
         finding: "usage on schema sicantik_notify",
     },
     Breakage {
-        name: "no right on the awake sequence",
+        name: AWAKE,
         breaks: "revoke select on sequence sicantik_notify.awake from sicantik_notify_capture",
         mends: "grant select on sequence sicantik_notify.awake to sicantik_notify_capture",
         counted: true,
@@ -150,8 +161,10 @@ on_both_profiles!(the_hosts_write_commits_and_the_miss_is_reported, stand, {
     let mut old_session = stand.odoo().await;
     write(&mut old_session, 1, "warm").await;
     assert_eq!(stand.events().await, 1, "capture works");
+    let silent = sequences_are_silent(&stand).await;
     for b in BREAKAGES {
         println!("{}", b.name);
+        let counts = b.counted && !(silent && b.name == AWAKE);
         let (events, misses) = (stand.events().await, stand.misses().await);
         stand
             .run("select sicantik_notify.capture_misses(); delete from sicantik_notify.problem")
@@ -165,10 +178,17 @@ on_both_profiles!(the_hosts_write_commits_and_the_miss_is_reported, stand, {
             stand.run(b.mends).await; // to be able to look
         }
         let counted = stand.misses().await - misses;
-        assert_eq!(counted, if b.counted { 2 } else { 0 }, "{}", b.name);
+        assert_eq!(counted, if counts { 2 } else { 0 }, "{}", b.name);
         let findings = stand.findings().await;
         assert!(findings.contains(b.finding), "{}: {findings}", b.name);
-        if b.counted {
+        if silent && b.name == AWAKE {
+            assert!(
+                stand.events().await >= events + 2,
+                "{}: captured all the same",
+                b.name
+            );
+        }
+        if counts {
             assert!(
                 findings.contains("2 host writes were not captured"),
                 "{}: {findings}",

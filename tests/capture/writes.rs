@@ -194,6 +194,11 @@ async fn odd_columns_are_captured() {
         )
         .await;
     assert!(all.len() > 85);
+    // A server that was built without libxml has the type, and takes no value of it.
+    let no_xml = stand.admin.batch_execute("select '<a/>'::xml").await.is_err();
+    if no_xml {
+        println!("this server was built without libxml: a value of type xml was not tried");
+    }
     let values = [
         ("a json", "'{\"a\": 1}'"),
         ("xml_col", "'<a/>'"),
@@ -221,6 +226,7 @@ async fn odd_columns_are_captured() {
             .iter()
             .copied()
             .chain(["xml_col", "point_col", "json_list", "int_list", "wide_59"])
+            .filter(|name| *name != "xml_col" || !no_xml)
         {
             let value = values
                 .iter()

@@ -45,6 +45,7 @@ pub fn command(arguments: &[&str]) -> Command {
         "SICANTIK_NOTIFYD_DATABASE_URL",
         "SICANTIK_NOTIFYD_OWNER_URL",
         "SICANTIK_NOTIFYD_OPERATOR_URL",
+        "SICANTIK_NOTIFYD_DIRECT_URL",
         "SICANTIK_NOTIFYD_LOG",
     ] {
         command.env_remove(name);

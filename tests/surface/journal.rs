@@ -1,7 +1,8 @@
 //! Where log lines go, with which fields, and what never stands in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use sicantik_notifyd::testkit::gateway::{Behaviour, Gateway, Provider};
 use sicantik_notifyd::testkit::host::ids;
@@ -26,6 +27,88 @@ fn entry(mut bytes: &[u8]) -> BTreeMap<String, String> {
         }
     }
     fields
+}
+
+/// Fields that docs/operations.md names, in the first column of its table.
+fn documented() -> BTreeSet<String> {
+    let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page");
+    let rows = page
+        .lines()
+        .skip_while(|line| *line != "| field | value |")
+        .skip(2);
+    rows.take_while(|line| line.starts_with("| "))
+        .flat_map(|line| {
+            line.split('|')
+                .nth(1)
+                .unwrap_or_default()
+                .split('`')
+                .skip(1)
+                .step_by(2)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fields that the program's lines carry, as they stand in the source before each text.
+fn written(folder: &Path, all: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            if !path.ends_with("testkit") {
+                written(&path, all);
+            }
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a source");
+        for level in ["info", "warn", "error", "debug", "trace"] {
+            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+                let fields = call.split('"').next().unwrap_or_default().split(',');
+                for field in fields.map(str::trim).filter(|f| !f.is_empty()) {
+                    let name = field
+                        .split('=')
+                        .next()
+                        .unwrap_or_default()
+                        .trim()
+                        .trim_start_matches(['%', '?']);
+                    assert!(
+                        name.chars().all(|c| c.is_ascii_alphabetic() || c == '_'),
+                        "{}: {field}",
+                        path.display()
+                    );
+                    all.insert(name.to_uppercase());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_names_every_field_and_no_other() {
+    let mut wanted = BTreeSet::new();
+    written(&root().join("src"), &mut wanted);
+    assert!(wanted.len() > 30 && wanted.contains("QUEUE_ID"), "{wanted:?}");
+    // Of every line, by journald's layer.
+    for always in [
+        "MESSAGE",
+        "PRIORITY",
+        "SYSLOG_IDENTIFIER",
+        "TARGET",
+        "CODE_FILE",
+        "CODE_LINE",
+    ] {
+        wanted.insert(always.to_owned());
+    }
+    let documented = documented();
+    let lacking: Vec<_> = wanted.difference(&documented).collect();
+    let left: Vec<_> = documented.difference(&wanted).collect();
+    assert!(
+        lacking.is_empty() && left.is_empty(),
+        "the page lacks {lacking:?}, and has {left:?}"
+    );
 }
 
 /// The layer's socket has a fixed place, so the daemon runs where that place is ours: a mount namespace. Needs the right to
@@ -82,6 +165,13 @@ async fn journald_gets_fields_in_its_native_protocol() {
             sent = Some(fields.clone());
         }
         entries.push(fields);
+    }
+    let known = documented();
+    for name in entries.iter().flat_map(BTreeMap::keys) {
+        assert!(
+            known.contains(name),
+            "{name} is sent to the journal and not in docs/operations.md"
+        );
     }
     let (enqueued, sent) = (enqueued.unwrap_or_default(), sent.unwrap_or_default());
     assert_eq!(enqueued["RULE"], "notify_permit_approved");

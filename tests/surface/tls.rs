@@ -45,6 +45,15 @@ struct Server {
 }
 
 impl Server {
+    /// One that speaks TLS; none where the server was built without, which is said.
+    async fn speaking(certificate: (String, String)) -> Option<Self> {
+        if Cluster::has_tls().await.expect("a server") {
+            return Some(Self::with(Some(certificate)).await);
+        }
+        println!("this PostgreSQL was built without TLS (ssl_library is empty): TLS was not tried");
+        None
+    }
+
     async fn with(certificate: Option<(String, String)>) -> Self {
         let builder = match certificate {
             None => Cluster::builder(),
@@ -94,7 +103,9 @@ async fn refusal(endpoint: &Endpoint) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_right_ca_and_name_connect_and_nothing_else_does() {
     let (ours, other) = (Authority::new(), Authority::new());
-    let server = Server::with(Some(ours.server(&["localhost", "127.0.0.1"], false))).await;
+    let Some(server) = Server::speaking(ours.server(&["localhost", "127.0.0.1"], false)).await else {
+        return;
+    };
     let ca = server.ca_file(&ours);
 
     // Each way to name the CA, each mode; TLS is the default over TCP.
@@ -137,7 +148,9 @@ async fn the_right_ca_and_name_connect_and_nothing_else_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_name_is_refused_in_every_mode() {
     let ours = Authority::new();
-    let server = Server::with(Some(ours.server(&["db.office.example"], false))).await;
+    let Some(server) = Server::speaking(ours.server(&["db.office.example"], false)).await else {
+        return;
+    };
     let ca = server.ca_file(&ours);
     for rest in ["", "?sslmode=require", "?sslmode=verify-ca"] {
         let endpoint = Endpoint::parse(&server.url("localhost", rest), Some(&ca)).expect("parses");
@@ -152,11 +165,22 @@ async fn a_wrong_name_is_refused_in_every_mode() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_is_refused() {
     let ours = Authority::new();
-    let server = Server::with(Some(ours.server(&["localhost"], true))).await;
+    let Some(server) = Server::speaking(ours.server(&["localhost"], true)).await else {
+        return;
+    };
     let endpoint =
         Endpoint::parse(&server.url("localhost", ""), Some(&server.ca_file(&ours))).expect("parses");
     let error = refusal(&endpoint).await;
     assert!(error.contains("renew the server's certificate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_off_over_tcp_only_where_the_url_says_so_and_on_a_socket() {
+    let server = Server::with(None).await;
+    let endpoint = Endpoint::parse(&server.url("localhost", "?sslmode=disable"), None).expect("parses");
+    assert!(!encrypted(&endpoint).await);
+    let endpoint = Endpoint::parse(&server.cluster.url("postgres"), None).expect("parses");
+    assert!(!encrypted(&endpoint).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,8 +99,8 @@ pub enum End {
 /// The stage.
 #[derive(Clone)]
 pub struct Replication {
-    /// The server, or several of which one accepts writes.
-    pub endpoint: Endpoint,
+    /// The server, or several of which one accepts writes; none: there is no way but through a pooler.
+    pub endpoint: Option<Endpoint>,
     /// Connections, for asking whether there is a slot. Reading one takes two more, of its own.
     pub database: Database,
     /// Settings.
@@ -151,7 +151,12 @@ impl Replication {
         if !self.has_slot().await? {
             return Ok(End::NoSlot);
         }
-        let (server, ledger) = self.connect().await?;
+        let Some(endpoint) = &self.endpoint else {
+            return Err(SlotError::Refused(
+                "a slot cannot be read through a pooler: set `database.direct_url`".to_owned(),
+            ));
+        };
+        let (server, ledger) = connect(endpoint).await?;
         self.pulse.beat();
         let Some(state) = ledger.state().await? else {
             return Ok(End::NoSlot);
@@ -181,18 +186,6 @@ impl Replication {
     async fn has_slot(&self) -> Result<bool, SlotError> {
         let query = "select exists (select from sicantik_notify.capture_slot)";
         Ok(self.database.get().await?.query_one(query, &[]).await?.get(0))
-    }
-
-    /// The server that accepts writes, and a connection to it.
-    async fn connect(&self) -> Result<(Endpoint, Ledger), SlotError> {
-        let mut last = None;
-        for server in self.endpoint.servers() {
-            match server.connect().await {
-                Ok(client) => return Ok((server, Ledger::new(client).await?)),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.map_or(SlotError::Gone, SlotError::Connect))
     }
 
     /// Says what went wrong, once; how long to wait.
@@ -236,7 +229,9 @@ impl Replication {
                     }
                     _ => wire::remedy(&text),
                 };
-                if let Ok((_, ledger)) = self.connect().await {
+                if let Some(endpoint) = &self.endpoint
+                    && let Ok((_, ledger)) = connect(endpoint).await
+                {
                     // The next try says it again.
                     let _ = ledger.problem(PROBLEM, Some((&text, remedy))).await;
                 }
@@ -244,4 +239,16 @@ impl Replication {
             }
         }
     }
+}
+
+/// The server that accepts writes, and a connection to it.
+async fn connect(endpoint: &Endpoint) -> Result<(Endpoint, Ledger), SlotError> {
+    let mut last = None;
+    for server in endpoint.servers() {
+        match server.connect().await {
+            Ok(client) => return Ok((server, Ledger::new(client).await?)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or(SlotError::Gone, SlotError::Connect))
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::{Done, Outcome, endpoint};
-use crate::config::Config;
-use crate::db::{inventory, migrate};
+use crate::config::{Config, ConfigError};
+use crate::db::{Endpoint, inventory, migrate};
 use crate::deliver::directory::Directory;
 use crate::deliver::provider::{Client as Caller, Health, Timeouts};
 use crate::deliver::template::{self, lint};
@@ -93,14 +93,22 @@ impl Check {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = endpoint(config)?;
+    let way = Endpoint::parse(config.url()?, config.database.ca_file.as_deref())?
+        .through_pooler(config.database.pooler);
+    let direct = match config.direct_url() {
+        Err(ConfigError::NoSession) => None,
+        _ => Some(endpoint(config)?),
+    };
+    let endpoint = direct.as_ref().unwrap_or(&way);
     let mut client = endpoint.connect().await?;
     migrate::check_version(&client).await?;
-    client.batch_execute("set statement_timeout = '30s'").await?;
+    if !endpoint.is_pooled() {
+        client.batch_execute("set statement_timeout = '30s'").await?;
+    }
     let mut checks = vec![
         server::version(&client).await?,
         server::clock(&client).await?,
-        server::session(&endpoint, &client).await?,
+        server::session(&way, direct.as_ref(), &client).await?,
         server::time_zones(&client).await?,
         rights::attributes(&client).await?,
         rights::ours(&client).await?,
@@ -109,7 +117,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         host::grants(&mut client).await?,
         schema(&client).await?,
         templates(&client).await?,
-        credentials(config, &endpoint, args.online).await?,
+        credentials(config, endpoint, args.online).await?,
     ];
     checks.push(problems(&client).await?);
     let worst = checks.iter().flat_map(|c| &c.findings).map(|f| f.severity).max();

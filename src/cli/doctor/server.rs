@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::{Check, Failed, Finding, Severity};
-use crate::db::Endpoint;
+use crate::db::{ConnectError, Endpoint};
 
 /// Versions that the tests have seen.
 const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
@@ -97,22 +97,58 @@ pub(super) async fn clock(client: &Client) -> Result<Check, Failed> {
     ))
 }
 
-/// Whether this is a session of our own, and LISTEN works through whatever stands between.
-pub(super) async fn session(endpoint: &Endpoint, client: &Client) -> Result<Check, Failed> {
+/// Whether sessions are as the daemon wants them, and LISTEN works through whatever stands between.
+pub(super) async fn session(
+    way: &Endpoint,
+    direct: Option<&Endpoint>,
+    client: &Client,
+) -> Result<Check, Failed> {
     let mut findings = Vec::new();
-    let heard = echo(endpoint, client).await?;
-    if !heard {
-        findings.push(Finding::new(
-            Severity::Warning,
-            "LISTEN",
-            "a notification to ourselves did not arrive: a pooler in transaction mode stands between, and hooks cannot wake the daemon",
-            "let database.url go to PostgreSQL itself, or set the setting capture_wake to poll",
-        ));
+    let through = way.connect().await?;
+    match way.check_session(&through).await {
+        Err(ConnectError::Session {
+            name,
+            found,
+            wanted,
+            remedy,
+        }) => findings.push(Finding::new(
+            Severity::Alarm,
+            "database.url",
+            format!("the session's {name} is {found:?}, not {wanted:?}: the daemon will not start"),
+            remedy,
+        )),
+        other => other?,
     }
-    let seen = if heard {
-        "LISTEN works"
-    } else {
-        "LISTEN does not work"
+    drop(through);
+    let seen = match direct {
+        None => {
+            findings.push(Finding::new(
+                Severity::Warning,
+                "LISTEN",
+                "database.url goes through a pooler in transaction mode, and there is no way around it: hooks cannot wake the daemon, \
+                 which finds events by polling alone",
+                "set database.direct_url to PostgreSQL itself, or the setting capture_wake to poll and capture.poll_interval_ms to 200",
+            ));
+            "LISTEN is not to be had through the pooler"
+        }
+        Some(direct) if echo(direct, client).await? => match way.is_pooled() {
+            true => "LISTEN works, around the pooler",
+            false => "LISTEN works",
+        },
+        Some(_) => {
+            let url = if way.is_pooled() {
+                "database.direct_url"
+            } else {
+                "database.url"
+            };
+            findings.push(Finding::new(
+                Severity::Warning,
+                "LISTEN",
+                "a notification to ourselves did not arrive: a pooler in transaction mode stands between, and hooks cannot wake the daemon",
+                format!("let {url} go to PostgreSQL itself, or set the setting capture_wake to poll"),
+            ));
+            "LISTEN does not work"
+        }
     };
     Ok(Check::new("wake-up", seen, findings))
 }
