@@ -6,7 +6,8 @@ use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{IsolationLevel, Transaction};
 
-use super::{Done, Outcome, endpoint};
+use super::words::many;
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::db::statements as sql;
 use crate::deliver::directory;
@@ -37,8 +38,7 @@ struct Surroundings {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "check").await?;
     client.batch_execute("set statement_timeout = '30s'").await?;
     let tx = client
         .build_transaction()
@@ -113,11 +113,6 @@ struct Totals {
     inactive_errors: usize,
     warnings: usize,
     hints: usize,
-}
-
-fn many(n: usize, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
 }
 
 fn report(items: &[Item], surroundings: &Surroundings, totals: &Totals) -> Value {
@@ -341,13 +336,14 @@ fn default_names(survey: &Survey) -> BTreeSet<String> {
 /// Providers: settings and secrets that are missing; and whether there is one at all.
 async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
     let mut items = Vec::new();
-    // Operators write secrets and do not read them.
+    // Operators write secrets and do not read them: they see which are set.
     let readable = "select has_column_privilege('sicantik_notify.provider_secret', 'value', 'select')";
-    if !tx.query_one(readable, &[]).await?.get::<_, bool>(0) {
-        return Ok(items);
-    }
+    let statement = match tx.query_one(readable, &[]).await?.get(0) {
+        true => sql::PROVIDERS.sql,
+        false => sql::PROVIDERS_SEEN.sql,
+    };
     let mut usable = false;
-    for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
+    for row in tx.query(statement, &[]).await? {
         let (name, active): (String, bool) = (row.get("name"), row.get("active"));
         let mut findings = Vec::new();
         if let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() {

@@ -1,9 +1,7 @@
-//! The commands. One file a subcommand; errors end with what to do next.
-//!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`,
-//! `migrate`, `status`, `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`,
-//! `import-odoo`), would change (`apply --dry-run`), goes on (`cron run`) or is unknown (`explain`).
+//! The commands. One file a subcommand; errors end with what to do next. Who a command is in the database stands in `access`, what its exit
+//! code means in `exit`.
 
+mod access;
 mod apply;
 mod arm;
 mod backfill;
@@ -15,6 +13,7 @@ mod cron;
 mod demo;
 mod doctor;
 mod domain;
+mod exit;
 mod explain;
 mod export;
 mod fire;
@@ -23,7 +22,6 @@ mod import_odoo;
 mod manual;
 mod migrate;
 mod moment;
-mod operator;
 mod provider;
 mod queue;
 mod run;
@@ -34,6 +32,7 @@ mod table;
 mod template;
 mod token;
 mod uninstall;
+mod words;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -42,7 +41,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::db::Endpoint;
 
 /// Turns committed changes of permits and documents in an Odoo database into WhatsApp messages.
 #[derive(Debug, Parser)]
@@ -51,7 +49,7 @@ use crate::db::Endpoint;
     version,
     max_term_width = 100,
     subcommand_help_heading = "Commands",
-    after_help = AFTER_HELP
+    after_help = after_help()
 )]
 struct Cli {
     /// Configuration file [default: /etc/sicantik-notifyd/config.toml]
@@ -77,15 +75,11 @@ Environment:
   SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
   SICANTIK_NOTIFYD_OPERATOR_URL  how operators connect (a member of sicantik_notify_operator)
   SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
-  SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`
+  SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`";
 
-Exit codes:
-  0  done
-  1  failed; the last line says why, and what to do
-  2  wrong usage
-  3  done, and something needs a person (hooks verify, capture switch, migrate, status, doctor,
-     send, provider, template, campaign, check --strict, fire --wait, backfill, import-odoo), would
-     change (apply --dry-run), goes on (cron run), or is unknown (explain)";
+fn after_help() -> String {
+    format!("{AFTER_HELP}\n\n{}\n{}", access::help(), exit::help())
+}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -141,8 +135,7 @@ enum Command {
     /// Make the configuration what a file says
     ///
     /// The file is checked as a whole against the host, as `check` does, shown as a difference, and taken in one transaction
-    /// or not at all. Rows that the file does not have stay, unless --prune is given. Connects as the owner or as an
-    /// operator. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
+    /// or not at all. Rows that the file does not have stay, unless --prune is given. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
     /// --dry-run found something to change.
     Apply(apply::Args),
     /// Carry over what sicantik_notification_automation and sicantik_whatsapp have configured in this Odoo
@@ -238,8 +231,8 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     eprintln!("sicantik-notifyd: {text}");
     if server.and_then(|e| e.code()) == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) {
         eprintln!(
-            "    remedy: this role may not do it. Most commands work with the daemon's URL (database.url, role sicantik_notifyd), some as \
-             a DBA or an operator: `sicantik-notifyd help COMMAND` says which"
+            "    remedy: this role may not do it. `sicantik-notifyd --help` says who runs what; what a condition reads of Odoo beyond its usual \
+             tables is granted by `sicantik-notifyd hooks install`, as a DBA"
         );
     }
     ExitCode::FAILURE
@@ -305,28 +298,4 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Backfill(args) => Box::pin(backfill::execute(&config, args)).await,
         Command::Token(args) => token::execute(&config, args).await,
     }
-}
-
-/// Who runs the command, as far as the system says.
-fn person() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|v| std::env::var(v).ok().filter(|name| !name.is_empty()));
-    name.unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The daemon's connection.
-fn endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(
-        config.url()?,
-        config.database.ca_file.as_deref(),
-    )?)
-}
-
-/// The DBA's connection.
-fn owner_endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(
-        config.owner_url()?,
-        config.database.ca_file.as_deref(),
-    )?)
 }

@@ -90,6 +90,7 @@ statements! {
     PROVIDER_RESERVE = "provider_reserve",
     PROVIDER_SLOW = "provider_slow",
     PROVIDERS = "providers",
+    PROVIDERS_SEEN = "providers_seen",
     RATE_ORPHANS = "rate_orphans",
     REPEAT_LOOK = "repeat_look",
     REPEAT_MARK = "repeat_mark",

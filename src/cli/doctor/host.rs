@@ -90,7 +90,7 @@ pub(super) async fn grants(client: &mut Client) -> Result<Check, Failed> {
         findings.push(Finding::new(
             Severity::Alarm,
             "rights on Odoo's tables",
-            "the daemon may not read what it needs",
+            "the daemon, or an operator, may not read what is needed",
             format!("as the owner of the table: {statement}"),
         ));
     }

@@ -8,7 +8,8 @@ mod server;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use super::{Done, Outcome, endpoint};
+use super::words::many;
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::db::{inventory, migrate};
 use crate::deliver::directory::Directory;
@@ -93,7 +94,7 @@ impl Check {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = endpoint(config)?;
+    let endpoint = access::endpoint(config, "doctor")?;
     let mut client = endpoint.connect().await?;
     migrate::check_version(&client).await?;
     client.batch_execute("set statement_timeout = '30s'").await?;
@@ -252,7 +253,7 @@ async fn problems(client: &Client) -> Result<Check, Failed> {
         .collect();
     let seen = match findings.len() {
         0 => "v_problem is empty".to_owned(),
-        n => format!("v_problem has {n} rows"),
+        n => format!("v_problem has {}", many(n, "row")),
     };
     Ok(Check::new("problems", seen, findings))
 }
@@ -281,9 +282,9 @@ fn print(checks: &[Check]) {
         all.filter(|f| f.severity == severity).count()
     };
     println!(
-        "{} alarms, {} warnings.",
-        count(Severity::Alarm),
-        count(Severity::Warning)
+        "{}, {}.",
+        many(count(Severity::Alarm), "alarm"),
+        many(count(Severity::Warning), "warning")
     );
 }
 

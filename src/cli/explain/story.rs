@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::super::moment::shown as at_the_office;
+use super::super::words::many;
 use super::cause::{Cause, Why, add, undelivered};
 use super::now::{
     before_publication, looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive,
@@ -69,9 +71,7 @@ impl Teller<'_> {
 
     /// A moment in the office's zone.
     pub(super) fn when(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone)
-            .format("%Y-%m-%d %H:%M:%S %Z")
-            .to_string()
+        at_the_office(at, self.zone)
     }
 
     fn change(&self, chapter: &Chapter, story: &mut Story) {
@@ -152,8 +152,8 @@ impl Teller<'_> {
                 at: None,
                 kind: "again",
                 text: format!(
-                    "the change was taken up again for {whom}, after {} failures",
-                    change.tries
+                    "the change was taken up again for {whom}, after {}",
+                    many(change.tries, "failure")
                 ),
                 data: json!({"tries": change.tries}),
             });
@@ -514,7 +514,7 @@ impl Teller<'_> {
             };
             let text = format!(
                 "the change was set aside{whom} after {}: {}; {next}",
-                times(aside.tries.into(), "try"),
+                many(aside.tries, "try"),
                 aside.error
             );
             let ids: Vec<&Value> = aside
@@ -660,7 +660,7 @@ impl Teller<'_> {
             _ => String::new(),
         };
         let tries = if m.tries > 0 {
-            format!(", after {}", times(m.tries, "failed try"))
+            format!(", after {}", many(m.tries, "failed try"))
         } else {
             String::new()
         };
@@ -719,15 +719,6 @@ fn told(chapter: &Chapter, grouped: &Decision) -> bool {
         |d: &&Decision| d.rule == grouped.rule && d.partner == grouped.partner && d.event == grouped.event;
     let mut told = chapter.decisions.iter().filter(same);
     told.any(|d| d.outcome == "enqueued")
-}
-
-/// `1 try`, `2 tries`.
-fn times(n: i32, what: &str) -> String {
-    match (n, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (n, Some(stem)) => format!("{n} {stem}ies"),
-        (n, None) => format!("{n} {what}s"),
-    }
 }
 
 fn remedy(why: Why) -> &'static str {
@@ -830,13 +821,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_masked_and_times_are_counted() {
+    fn numbers_are_masked() {
         assert_eq!(masked("mobile", &json!("+6281234567890")), json!("+6281****890"));
         assert_eq!(masked("phone", &json!("0812")), json!("****"));
         assert_eq!(masked("phone", &Value::Null), Value::Null);
         assert_eq!(masked("name", &json!("Budi Santoso")), json!("Budi Santoso"));
-        assert_eq!(times(1, "try"), "1 try");
-        assert_eq!(times(3, "failed try"), "3 failed tries");
-        assert_eq!(times(2, "failure"), "2 failures");
     }
 }
