@@ -120,9 +120,9 @@ enum Command {
     /// what stands in the way now. Reads only. Exit code 0 if there is a story or a reason, 3 if the record, event or
     /// message is unknown.
     Explain(explain::Args),
-    /// Hold triggers, rules, templates and providers against the attached host
+    /// Hold triggers, rules, templates, providers and campaigns against the attached host
     ///
-    /// Compiles every trigger and rule, inactive ones too, and shows errors with their place and remedy, conditions that
+    /// Compiles every trigger and rule, inactive ones too, and every campaign that is not over, and shows errors with their place and remedy, conditions that
     /// hardly mean what they say, names that are read as others, and scheduled actions of Odoo that send as well. Reads only.
     /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
     /// --strict. Named by kind and code, an inactive one counts like an active one.
@@ -297,5 +297,76 @@ async fn execute(cli: Cli) -> Outcome {
         Command::Simulate(args) => Box::pin(simulate::execute(&config, args)).await,
         Command::Backfill(args) => Box::pin(backfill::execute(&config, args)).await,
         Command::Token(args) => token::execute(&config, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Commands that print no table: what they do fits into a line or two, or is a file of its own.
+    const WITHOUT_JSON: &[&str] = &[
+        "run",
+        "migrate",
+        "hooks sql",
+        "hooks install",
+        "hooks remove",
+        "capture switch",
+        "arm",
+        "export",
+        "queue process",
+        "queue retry",
+        "queue cancel",
+        "queue release",
+        "queue discard",
+        "blacklist add",
+        "blacklist remove",
+        "cron enable",
+        "cron disable",
+        "cron retime",
+        "domain",
+        "uninstall",
+        "completions",
+        "man",
+        "token create",
+        "token revoke",
+        "demo",
+    ];
+
+    fn leaves(command: &clap::Command, path: &str, all: &mut Vec<(String, bool)>) {
+        let children: Vec<_> = command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help")
+            .collect();
+        if children.is_empty() {
+            all.push((
+                path.to_owned(),
+                command.get_arguments().any(|a| a.get_id() == "json"),
+            ));
+        }
+        for child in children {
+            leaves(child, format!("{path} {}", child.get_name()).trim_start(), all);
+        }
+    }
+
+    #[test]
+    fn every_command_that_prints_a_table_prints_json_too() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        for (command, json) in &all {
+            assert_ne!(
+                *json,
+                WITHOUT_JSON.contains(&command.as_str()),
+                "{command}: --json, or a line in WITHOUT_JSON"
+            );
+        }
+        for command in WITHOUT_JSON {
+            assert!(
+                all.iter().any(|(known, _)| known == command),
+                "there is no command {command}"
+            );
+        }
     }
 }

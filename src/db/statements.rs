@@ -34,6 +34,7 @@ statements! {
     CAMPAIGNS = "campaigns",
     CATALOG_FIELDS = "catalog_fields",
     CATALOG_SELECTIONS = "catalog_selections",
+    CHECK_CAMPAIGNS = "check_campaigns",
     CHECK_TEMPLATES = "check_templates",
     CLAIM = "claim",
     CRON_FORGET = "cron_forget",

@@ -106,12 +106,15 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         rights::attributes(&client).await?,
         rights::ours(&client).await?,
         host::permit(config, &client).await?,
-        host::configuration(&mut client).await?,
-        host::grants(&mut client).await?,
+    ];
+    let (check, configuration) = host::configuration(&mut client).await?;
+    checks.extend([
+        check,
+        host::grants(&client, &configuration).await?,
         schema(&client).await?,
         templates(&client).await?,
         credentials(config, &endpoint, args.online).await?,
-    ];
+    ]);
     checks.push(problems(&client).await?);
     let worst = checks.iter().flat_map(|c| &c.findings).map(|f| f.severity).max();
     match args.json {
