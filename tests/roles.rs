@@ -41,6 +41,10 @@ const VIEWS: &[&str] = &[
     "v_trigger",
 ];
 
+/// Values of permit_ready.
+const CONTEXT: &str =
+    r#"{"partner_name": "Budi", "permit_number": "503/7", "permit_type": "SIP", "status": "Aktif"}"#;
+
 const REFUSED: &str = "42501";
 
 struct Role {
@@ -310,11 +314,30 @@ async fn every_command_of_an_operator_works_with_the_operators_own_role_and_name
         (&["export"], 0),
         (&["apply", "-f", file], 0),
         (
-            &["send", "--rule", "by_hand", "--to", "081300007777", "--dry-run"],
+            &[
+                "send",
+                "--rule",
+                "by_hand",
+                "--to",
+                "081300007777",
+                "--context",
+                CONTEXT,
+                "--dry-run",
+            ],
             0,
         ),
         (
-            &["send", "--rule", "by_hand", "--to", "081300007777", "--wait", "0"],
+            &[
+                "send",
+                "--rule",
+                "by_hand",
+                "--to",
+                "081300007777",
+                "--context",
+                CONTEXT,
+                "--wait",
+                "0",
+            ],
             3,
         ),
         (&["queue", "list"], 0),
@@ -465,6 +488,7 @@ async fn a_viewer_is_told_what_he_lacks_before_anything_is_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_are_what_the_table_says() {
     let desk = desk().await;
+    desk.sql("update public.ir_cron set active = false").await;
     desk.sql("create role marta login; grant sicantik_notify_operator to marta")
         .await;
     for (arguments, code, said) in [

@@ -14,6 +14,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+07", "[moment]"),
     (r#""\d{4}-\d\d-\d\dT[0-9:.]+(Z|\+00:00|\+07:00)""#, "\"[moment]\""),
     (r"(?m)^  \d\d:\d\d:\d\d  ", "  [time]    "),
+    (r"quiet hours until \S+ \S+", "quiet hours until [moment]"),
     (r"transaction \d+", "transaction [n]"),
     (r"event \d+", "event [n]"),
     (r"message \d+", "message [n]"),
@@ -40,9 +41,10 @@ async fn said(desk: &Desk, arguments: &[&str], code: i32) -> String {
 }
 
 macro_rules! snapshot {
-    ($name:literal, $text:expr) => {
-        insta::with_settings!({filters => FILTERS.to_vec()}, { insta::assert_snapshot!($name, $text); })
-    };
+    ($name:literal, $text:expr) => {{
+        let text = $text;
+        insta::with_settings!({filters => FILTERS.to_vec()}, { insta::assert_snapshot!($name, text); })
+    }};
 }
 
 const RECORD: &str = "sicantik.permit,6";
@@ -129,7 +131,7 @@ async fn one_that_failed_after_its_retries() {
     desk.sql("update sicantik_notify.rule set max_retries = 2, retry_delay = 0 where code = 'notify_permit_approved'").await;
     let script = desk.office.gateway.script(Provider::Fonnte);
     for _ in 0..3 {
-        script.once_to("+6281377778888", Behaviour::fonnte_reason("too many requests"));
+        script.once_to("+6281377778888", Behaviour::Html502);
     }
     let _daemon = desk.quick().await;
     approve(&desk).await;

@@ -418,10 +418,6 @@ async fn campaigns(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, t
                             .remedy(remedy),
                     );
                 }
-                let notes = compiled.notes.iter();
-                findings.extend(notes.map(|n| {
-                    Finding::new(Severity::Hint, "campaign_note", n.message.to_string()).at("target_domain")
-                }));
             }
         }
         let (rule, trigger) = (text("rule"), text("trigger"));

@@ -191,6 +191,28 @@ mod tests {
         serde_json::from_str::<Value>(dashboard).expect("the dashboard is JSON");
     }
 
+    /// Counters end with _total and nothing else does; times are seconds, sizes bytes.
+    #[test]
+    fn names_are_as_prometheus_wants_them() {
+        for (name, kind, help) in HELP {
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            assert!(!help.is_empty() && !help.ends_with('.'), "{name}");
+        }
+        for name in metrics::NAMES {
+            assert!(name.ends_with("_total") || name.ends_with("_seconds"), "{name}");
+        }
+        for name in HELP.iter().map(|h| h.0).chain(metrics::NAMES) {
+            assert!(name.starts_with("sicantik_notify_") && !odd_unit(name), "{name}");
+        }
+    }
+
+    /// Units that are not base units.
+    fn odd_unit(name: &str) -> bool {
+        ["_ms", "_milliseconds", "_minutes", "_hours", "_kb", "_mb"]
+            .iter()
+            .any(|u| name.trim_end_matches("_total").ends_with(u))
+    }
+
     #[test]
     fn labels_are_written_as_prometheus_reads_them() {
         assert_eq!(labels(&json!({})), "");

@@ -151,7 +151,11 @@ async fn tell(
     limit: i64,
 ) -> Result<Told, tokio_postgres::Error> {
     let whole = focus.message.is_none() && focus.event.is_none();
+    // What the views say of times is for people.
+    tx.batch_execute("select set_config('TimeZone', sicantik_notify.office_zone(), true)")
+        .await?;
     let mut chapters = read::chapters(tx, &focus.model, focus.record, focus.message, whole, limit).await?;
+    tx.batch_execute("set local timezone = 'UTC'").await?;
     if !whole {
         narrow(&mut chapters, &focus);
     }

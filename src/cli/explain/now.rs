@@ -130,7 +130,8 @@ pub(super) async fn find(
     };
     let table = format!("public.{}", record::quote(&known.table));
     let readable = "select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = to_regclass($1) and a.attnum > 0 \
-                    and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'select')";
+                    and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'select') \
+                    and has_column_privilege('sicantik_notifyd'::name, a.attrelid, a.attnum, 'select')";
     let rows = tx.query(readable, &[&table]).await?;
     let columns: Vec<&str> = rows.iter().map(|r| r.get(0)).collect();
     if !columns.contains(&"id") {

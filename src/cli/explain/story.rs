@@ -547,12 +547,16 @@ impl Teller<'_> {
     }
 
     fn message(&self, m: &Message, story: &mut Story) {
-        let partner = m.partner.map(|p| format!("partner {p} ")).unwrap_or_default();
         let name = m
             .partner_name
             .as_ref()
             .map(|n| format!("{n}, "))
             .unwrap_or_default();
+        let whom = match (m.partner, name.is_empty()) {
+            (Some(partner), _) => format!("partner {partner} ({name}{})", m.phone),
+            (None, false) => format!("{name}{}", m.phone),
+            (None, true) => m.phone.clone(),
+        };
         let rule = m
             .rule
             .as_ref()
@@ -561,7 +565,7 @@ impl Teller<'_> {
         story.steps.push(Step {
             at: Some(m.created),
             kind: "message",
-            text: format!("message {} was enqueued{rule}: to {partner}({name}{}), template {}", m.id, m.phone, m.template),
+            text: format!("message {} was enqueued{rule}: to {whom}, template {}", m.id, m.template),
             data: json!({"message": m.id, "rule": m.rule, "trigger": m.trigger, "partner": m.partner, "phone": m.phone,
                          "template": m.template, "event": m.event}),
         });
@@ -647,7 +651,11 @@ impl Teller<'_> {
         });
         if m.state != "sent" {
             let error = error.cloned().unwrap_or_default();
-            let why = undelivered(&error);
+            let why = match (m.state.as_str(), m.code.as_deref()) {
+                (_, Some("blacklisted")) => Why::Blacklisted,
+                ("cancelled", _) => Why::Cancelled,
+                _ => undelivered(&error),
+            };
             let text = format!("message {} ended as {}: {error}{code}", m.id, m.state);
             add(&mut story.causes, Cause::new(why, text, remedy(why)));
         }
@@ -728,6 +736,11 @@ fn remedy(why: Why) -> &'static str {
         }
         Why::NoProvider => "set up or activate a provider in sicantik_notify.provider",
         Why::Waiting => "nothing: it goes by itself",
+        Why::Blacklisted => {
+            "nothing, where the person wants no messages; otherwise `sicantik-notifyd blacklist remove NUMBER`, or take it off Odoo's list, \
+             and then `queue retry`"
+        }
+        Why::Cancelled => "`sicantik-notifyd queue retry` makes it anew",
         _ => "see the attempts above for what the provider said",
     }
 }
