@@ -87,7 +87,7 @@ pub struct DatabaseConfig {
     pub url: Option<SecretString>,
     /// How `migrate` and `hooks` connect (a DBA's role). Default: `url`.
     pub owner_url: Option<SecretString>,
-    /// How operators connect (`queue`, `blacklist` …: a member of `sicantik_notify_operator`). Default: `url`.
+    /// How operators connect (`queue`, `campaign`, `cron` …: a login that is a member of `sicantik_notify_operator`). Default: `url`.
     pub operator_url: Option<SecretString>,
     /// CA certificates that may sign the server's, PEM. Default: those of the system.
     pub ca_file: Option<PathBuf>,

@@ -70,7 +70,8 @@ grant select, insert, update on sicantik_notify.blacklist to sicantik_notify_ope
 grant select on sicantik_notify.config_version to sicantik_notify_operator;
 -- `explain`, `simulate`, `status`, `campaign dry-run`, `backfill`: what the daemon decides by, except secrets. Operators read all of it and write
 -- none of it: their functions do.
-grant select on sicantik_notify.event, sicantik_notify.event_history, sicantik_notify.event_set_aside, sicantik_notify.queue,
+grant select on sicantik_notify.v_event to sicantik_notify_operator, sicantik_notifyd;
+grant select on sicantik_notify.event_history, sicantik_notify.event_set_aside, sicantik_notify.queue,
     sicantik_notify.log, sicantik_notify.attempt, sicantik_notify.decision, sicantik_notify.digest, sicantik_notify.repeat_mark,
     sicantik_notify.instance, sicantik_notify.provider_health, sicantik_notify.problem, sicantik_notify.capture_plan,
     sicantik_notify.firing, sicantik_notify.consent to sicantik_notify_operator;

@@ -73,7 +73,7 @@ First steps, with a database URL of a DBA in SICANTIK_NOTIFYD_OWNER_URL:
 Environment:
   SICANTIK_NOTIFYD_DATABASE_URL  how the daemon connects (role sicantik_notifyd)
   SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
-  SICANTIK_NOTIFYD_OPERATOR_URL  how operators connect (a member of sicantik_notify_operator)
+  SICANTIK_NOTIFYD_OPERATOR_URL  how a person connects (a login that is a member of sicantik_notify_operator)
   SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
   SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`";
 

@@ -96,6 +96,7 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_blacklist.sql",
     "views/v_attempt.sql",
     "views/v_decision.sql",
+    "views/v_event.sql",
     "views/v_trigger.sql",
     "views/v_rule.sql",
     "views/v_provider.sql",

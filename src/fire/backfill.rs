@@ -450,7 +450,7 @@ fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) 
         "exists ({decisions} and d.outcome <> 'error' and d.decided_at >= ${since}::text::timestamptz)"
     );
     let waits = format!(
-        "(exists (select from sicantik_notify.event e where e.record_id = t.\"id\" and e.model = ${model}::text \
+        "(exists (select from sicantik_notify.v_event e where e.record_id = t.\"id\" and e.model = ${model}::text \
                   and case when e.target_trigger is null then e.op <> 'F' else e.target_trigger = ${of_trigger}::int8 end \
                   and coalesce(e.target_rule, ${id}::int8) = ${id}::int8) \
          or exists (select from sicantik_notify.event_set_aside s where s.record_id = t.\"id\" and s.model = ${model}::text \
