@@ -97,7 +97,7 @@ pub struct DatabaseConfig {
     pub url: Option<SecretString>,
     /// How `migrate` and `hooks` connect (a DBA's role). Default: `url`.
     pub owner_url: Option<SecretString>,
-    /// How operators connect (`queue`, `blacklist` …: a member of `sicantik_notify_operator`). Default: `url`.
+    /// How operators connect (`queue`, `campaign`, `cron` …: a login that is a member of `sicantik_notify_operator`). Default: `url`.
     pub operator_url: Option<SecretString>,
     /// True: `url` goes through a pooler in transaction mode (pgbouncer). Default false.
     pub pooler: bool,

@@ -782,3 +782,31 @@ async fn whatever_stands_an_export_says_it() {
         tx.rollback().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_with_a_value_that_it_cannot_have_is_refused_at_its_place() {
+    let desk = desk().await;
+    let before = version(&desk).await;
+    let file = r#"[settings]
+timezone = "Jakarta"
+event_history_days = "7 days"
+log_retention_days = 0
+capture_wake = "never"
+link_base = "sicantik.example.go.id"
+contact_info = "DPMPTSP Kota"
+"#;
+    let (code, text) = apply(&desk, file, &[]).await;
+    assert_eq!(code, 1, "{text}");
+    for said in [
+        "rules.toml:2:12: setting timezone: \"Jakarta\" is not a time zone",
+        "rules.toml:3:22: setting event_history_days: \"7 days\" is not a whole number of days from 0 to 3650",
+        "write the number of days alone, such as 7",
+        "rules.toml:4:22: setting log_retention_days",
+        "rules.toml:5:16: setting capture_wake: \"never\" is not notify or poll",
+        "rules.toml:6:13: setting link_base",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains("setting contact_info"), "{text}");
+    assert_eq!(version(&desk).await, before, "nothing was written");
+}

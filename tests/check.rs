@@ -517,3 +517,39 @@ async fn a_host_cron_that_sends_too_is_a_problem_only_while_rules_are_in_force()
     .await;
     assert_eq!(desk.number(crons).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn campaigns_that_are_not_over_are_checked_too() {
+    let desk = desk().await;
+    desk.sql(
+        "insert into sicantik_notify.campaign (code, name, rule, target_model, target_domain, state, finished_at, started_at) values
+             ('well', 'A', 'notify_permit_approved', 'sicantik.permit', '[(''state'', ''='', ''approved'')]', 'draft', null, null),
+             ('typo', 'B', 'notify_permit_approved', 'sicantik.permit', '[(''stat'', ''='', ''active'')]', 'draft', null, null),
+             ('asleep', 'C', 'notify_document_signed', 'sicantik.document', '[]', 'running', null, now()),
+             ('textless', 'D', 'notify_permit_approved', 'sicantik.permit', '[]', 'draft', null, null),
+             ('over', 'E', 'notify_permit_approved', 'sicantik.permit', '[(''stat'', ''='', 1)]', 'cancelled', now(), now());
+         update sicantik_notify.campaign set template_key = 'reminder' where code = 'textless';
+         update sicantik_notify.template set active = false where template_key = 'reminder'",
+    )
+    .await;
+    assert_eq!(codes(&desk, "campaign", "well").await, [""; 0]);
+    assert_eq!(codes(&desk, "campaign", "typo").await, ["error campaign_domain"]);
+    assert_eq!(
+        codes(&desk, "campaign", "asleep").await,
+        ["warning campaign_inactive"]
+    );
+    assert_eq!(
+        codes(&desk, "campaign", "textless").await,
+        ["error campaign_template"]
+    );
+    let (code, text) = check(&desk, &["campaign", "typo"]).await;
+    assert!(
+        code == 1 && text.contains("target_domain: ") && text.contains("^^^^"),
+        "{text}"
+    );
+    let (code, text) = check(&desk, &["campaign", "over"]).await;
+    assert!(code == 1 && text.contains("there is no campaign over"), "{text}");
+    // A draft stops nobody else: only what is under way counts.
+    let (code, text) = check(&desk, &[]).await;
+    assert!(code == 0 && text.contains("campaign typo (inactive)"), "{text}");
+}

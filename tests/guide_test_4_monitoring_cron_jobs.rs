@@ -65,8 +65,8 @@ async fn guide_test_4_monitoring_cron_jobs() {
         .unwrap();
     assert_eq!(run.get::<_, &str>(0), "done");
     assert!(
-        run.get::<_, &str>(1).starts_with("sicantik_notifyd"),
-        "the role that asked"
+        run.get::<_, &str>(1).starts_with("office_operator"),
+        "the role that asked: the operator's own"
     );
     assert!(run.get::<_, bool>(2));
     let log: Value = serde_json::from_str(

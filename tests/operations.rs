@@ -457,7 +457,7 @@ async fn the_commands_do_what_the_functions_do() {
     .await;
     assert_eq!(
         (code, text.as_str()),
-        (0, "1 messages of rule notify_permit_approved go on.\n")
+        (0, "1 message of rule notify_permit_approved goes on.\n")
     );
     let (code, text) = said(&desk, &["queue", "discard", "notify_permit_approved", "--yes"]).await;
     assert_eq!(

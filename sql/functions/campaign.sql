@@ -138,6 +138,20 @@ begin
         where r.code = p_rule;
     end if;
     perform sicantik_notify.campaign_fits(p_rule, model, p_template);
+    if coalesce(btrim(p_name), '') = '' then
+        raise exception 'the campaign has no name' using errcode = '22023', hint = 'give it one that people know it by, such as ''Libur Lebaran''';
+    end if;
+    if p_code !~ '^[A-Za-z0-9_]*[A-Za-z_][A-Za-z0-9_]*$' then
+        raise exception '% cannot be a campaign''s code', quote_literal(p_code)
+            using errcode = '22023', hint = 'letters, digits and underscores, not only digits: such as lebaran_2027';
+    end if;
+    -- Two at once meet here, and not at the index.
+    perform pg_advisory_xact_lock(hashtextextended('sicantik_notify.campaign_create', 0));
+    select c.id into made from sicantik_notify.campaign c where c.code = p_code;
+    if made is not null then
+        raise exception 'there is a campaign % already: campaign %', p_code, made
+            using errcode = '23505', hint = 'choose another code, or leave it out';
+    end if;
     insert into sicantik_notify.campaign (code, name, description, rule, target_model, target_domain, template_key, scheduled_date)
     values (p_code, p_name, p_description, p_rule, model, coalesce(nullif(btrim(p_domain), ''), '[]'), p_template, p_at)
     returning id into made;

@@ -20,6 +20,7 @@ declare
     now_at    constant timestamptz := clock_timestamp();
     all_missed bigint;
     bound     boolean;
+    begun     timestamptz;
     plan      record;
 begin
     select * into seen from sicantik_notify.capture_state for update;
@@ -43,17 +44,17 @@ begin
             all_missed := seen.alarm_misses + missed;
             bound := seen.alarm_bound or unknown;
         end if;
-        insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
-        values ('capture misses', coalesce(seen.checked_at, now_at), 'alarm', '',
-                'the server''s log has the reasons ("was not captured"). Run sicantik-notifyd backfill: it shows whom it would tell '
-                'of what changed since then, and asks. If nobody need be told: select sicantik_notify.capture_acknowledge(''capture misses'')')
-        on conflict (key) do update set last_seen = now_at;
-        update sicantik_notify.problem p
-        set summary = format(case when bound then '%s host writes at most (the server crashed or moved, the count is a bound)'
-                                  else '%s host writes' end
-                             || ' between %s and %s were not captured: nobody was told of them',
-                             all_missed, p.since::timestamptz(0), now_at::timestamptz(0))
-        where p.key = 'capture misses';
+        begun := coalesce((select p.since from sicantik_notify.problem p where p.key = 'capture misses'), seen.checked_at, now_at);
+        perform sicantik_notify.problem_raise(
+            'capture misses', begun, 'alarm',
+            format(case when bound then '%s host writes at most (the server crashed or moved, the count is a bound)'
+                        when all_missed = 1 then '%s host write'
+                        else '%s host writes' end
+                   || ' between %s and %s ' || case when all_missed = 1 then 'was' else 'were' end || ' not captured: nobody was told of '
+                   || case when all_missed = 1 then 'it' else 'them' end,
+                   all_missed, begun::timestamptz(0), now_at::timestamptz(0)),
+            'the server''s log has the reasons ("was not captured"). Run sicantik-notifyd backfill: it shows whom it would tell '
+            'of what changed since then, and asks. If nobody need be told: select sicantik_notify.capture_acknowledge(''capture misses'')');
     else
         all_missed := seen.alarm_misses;
         bound := seen.alarm_bound;
@@ -71,14 +72,12 @@ begin
         where p.active
     loop
         if plan.finding is null and plan.before is not null and plan.sound_at is not null then
-            insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
-            values ('hook gap of ' || plan.table_name, plan.sound_at, 'alarm',
-                    format('between %s and %s changes of %s may not have been captured: %s', plan.sound_at::timestamptz(0),
-                           now_at::timestamptz(0), plan.table_name, plan.before),
-                    format('run sicantik-notifyd backfill: it shows whom it would tell of what changed then, and asks. If nobody need be '
-                           'told: select sicantik_notify.capture_acknowledge(%L)', 'hook gap of ' || plan.table_name))
-            on conflict (key) do update
-            set last_seen = now_at, summary = excluded.summary;
+            perform sicantik_notify.problem_raise(
+                'hook gap of ' || plan.table_name, plan.sound_at, 'alarm',
+                format('between %s and %s changes of %s may not have been captured: %s', plan.sound_at::timestamptz(0),
+                       now_at::timestamptz(0), plan.table_name, plan.before),
+                format('run sicantik-notifyd backfill: it shows whom it would tell of what changed then, and asks. If nobody need be '
+                       'told: select sicantik_notify.capture_acknowledge(%L)', 'hook gap of ' || plan.table_name));
         end if;
         insert into sicantik_notify.hook_check as h (model, sound_at, finding)
         values (plan.model, case when plan.finding is null then now_at end, plan.finding)

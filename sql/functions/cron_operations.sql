@@ -29,17 +29,6 @@ end
 $cron_find$;
 comment on function sicantik_notify.cron_find(text) is 'The job or cron trigger of that code or name';
 
--- cron_asker(): who asks: the role, and the person where the programme says so (the command line does).
-create or replace function sicantik_notify.cron_asker()
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $cron_asker$
-    select session_user || coalesce(' (' || nullif(left(current_setting('sicantik_notify.asker', true), 60), '') || ')', '')
-$cron_asker$;
-comment on function sicantik_notify.cron_asker() is 'Who asks for a run';
-
 -- cron_run_now(name): the leader runs it now, whether it is due or not, and an inactive job too. Its schedule goes on as it was.
 create or replace function sicantik_notify.cron_run_now(p_name text)
 returns text
@@ -67,7 +56,7 @@ begin
     if before is not null then
         return format('%s was asked for already, by %s, and has not begun yet', p_name, before);
     end if;
-    insert into sicantik_notify.cron_request (job, trigger_id, asked_by) values (found.job, found.trigger_id, sicantik_notify.cron_asker());
+    insert into sicantik_notify.cron_request (job, trigger_id, asked_by) values (found.job, found.trigger_id, sicantik_notify.asker());
     perform pg_notify('sicantik_notify_schedule', '');
     return format('%s runs now; see sicantik_notify.v_cron_run', p_name);
 end

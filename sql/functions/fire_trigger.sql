@@ -95,7 +95,7 @@ begin
         raise exception 'no record was named' using errcode = '22023', hint = 'ids is empty: pass for example array[1, 2]';
     end if;
     insert into sicantik_notify.firing as f (trigger_id, source, fired_by, events, kwargs)
-    values (target.id, 'manual', session_user, fired, nullif(given, '{}'))
+    values (target.id, 'manual', sicantik_notify.asker(), fired, nullif(given, '{}'))
     on conflict (xact, trigger_id) do update
     set events = f.events + excluded.events, kwargs = coalesce(excluded.kwargs, f.kwargs);
     perform pg_notify('sicantik_notify_event', '');
@@ -104,6 +104,61 @@ end
 $fire_trigger$;
 comment on function sicantik_notify.fire_trigger(text, text, bigint[], jsonb) is
     'Asks a trigger of type manual, api or cron to look at records; how many events that makes';
+
+-- fire_records(model, trigger, rule, source, ids, kwargs, own kwargs): what the command line writes for a person, who must not write events
+-- himself: an event a record, of one rule perhaps, with what belongs to each record on top of the kwargs of all. source cli: the trigger
+-- must be one that is fired; backfill: one that watches changes. Notes who asked.
+create or replace function sicantik_notify.fire_records(
+    p_model text, p_trigger bigint, p_rule bigint, p_source text, p_ids bigint[], p_kwargs jsonb, p_own jsonb[],
+    out events bigint, out first_event bigint, out last_event bigint, out run text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $fire_records$
+declare
+    target sicantik_notify.trigger;
+    given  constant jsonb := coalesce(p_kwargs, '{}');
+begin
+    select t.* into target from sicantik_notify.trigger t where t.id = p_trigger;
+    case p_source
+        when 'cli' then
+            target := sicantik_notify.firing_target(target.code, p_model);
+        when 'backfill' then
+            if target.id is null or not target.active or not starts_with(target.trigger_type, 'on_') or target.model is distinct from p_model then
+                raise exception 'the trigger % watches no changes of % now, so none was missed', coalesce(target.code, p_trigger::text), p_model
+                    using errcode = '55000', hint = 'see sicantik_notify.v_trigger';
+            end if;
+        else
+            raise exception 'there is no source %', quote_nullable(p_source) using errcode = '22023', hint = 'cli or backfill';
+    end case;
+    if p_rule is not null and not exists (select from sicantik_notify.rule r where r.id = p_rule and r.trigger = target.code) then
+        raise exception 'rule % is none of the trigger %', p_rule, target.code using errcode = '22023', hint = 'see sicantik_notify.v_rule';
+    end if;
+    if jsonb_typeof(given) <> 'object' then
+        raise exception 'kwargs must be a JSON object, and is a JSON %', jsonb_typeof(given)
+            using errcode = '22023', hint = 'such as ''{"reason": "test"}''';
+    end if;
+    with written as (
+        insert into sicantik_notify.event (op, record_id, model, target_trigger, target_rule, kwargs)
+        select 'F', i.id, target.model, target.id, p_rule, nullif(given || coalesce(i.own, '{}'), '{}')
+        from (select distinct on (u.id) u.id, u.own from unnest(p_ids, p_own) u (id, own) where u.id is not null order by u.id) i
+        order by i.id
+        returning id
+    )
+    select count(*), min(w.id), max(w.id) into events, first_event, last_event from written w;
+    run := pg_current_xact_id()::text;
+    if events > 0 or p_source = 'cli' then
+        insert into sicantik_notify.firing as f (trigger_id, source, fired_by, events, kwargs)
+        values (target.id, p_source, sicantik_notify.asker(), fire_records.events, nullif(given, '{}'))
+        on conflict (xact, trigger_id) do update
+        set events = f.events + excluded.events;
+    end if;
+    perform pg_notify('sicantik_notify_event', '');
+end
+$fire_records$;
+comment on function sicantik_notify.fire_records(text, bigint, bigint, text, bigint[], jsonb, jsonb[]) is
+    'Writes the events of a firing or backfill on the command line, and who asked';
 
 -- firing_forget(): drops firings that are older than log_retention_days, and requests whose key has been forgotten. Returns how many rows.
 create or replace function sicantik_notify.firing_forget()

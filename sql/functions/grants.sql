@@ -73,6 +73,14 @@ grant select (provider_id, name, credential) on sicantik_notify.provider_secret 
 -- `export` and `apply`: numbers in any row, and what the survey of a whole configuration looks at.
 grant select, insert, update on sicantik_notify.blacklist to sicantik_notify_operator;
 grant select on sicantik_notify.config_version to sicantik_notify_operator;
+-- `explain`, `simulate`, `status`, `campaign dry-run`, `backfill`: what the daemon decides by, except secrets. Operators read all of it and write
+-- none of it: their functions do.
+grant select on sicantik_notify.v_event to sicantik_notify_operator, sicantik_notifyd;
+grant select on sicantik_notify.event_history, sicantik_notify.event_set_aside, sicantik_notify.queue,
+    sicantik_notify.log, sicantik_notify.attempt, sicantik_notify.decision, sicantik_notify.digest, sicantik_notify.repeat_mark,
+    sicantik_notify.instance, sicantik_notify.provider_health, sicantik_notify.problem, sicantik_notify.capture_plan,
+    sicantik_notify.firing, sicantik_notify.consent to sicantik_notify_operator;
+grant select on sequence sicantik_notify.miss to sicantik_notify_operator;
 grant select on sicantik_notify.v_queue, sicantik_notify.v_queue_summary, sicantik_notify.v_log, sicantik_notify.v_attempt,
     sicantik_notify.v_decision, sicantik_notify.v_trigger, sicantik_notify.v_rule, sicantik_notify.v_provider, sicantik_notify.v_template,
     sicantik_notify.v_capture, sicantik_notify.v_problem, sicantik_notify.v_blacklist, sicantik_notify.v_receipt,
@@ -115,7 +123,11 @@ grant execute on function sicantik_notify.show_phone(text), sicantik_notify.hook
 grant execute on function sicantik_notify.slot_refusal(), sicantik_notify.slot_name(), sicantik_notify.log_timeline(),
     sicantik_notify.is_secret(text, text) to sicantik_notifyd;
 grant execute on function sicantik_notify.host_senders(), sicantik_notify.server_findings() to sicantik_notifyd;
-grant execute on function sicantik_notify.host_group_members(text), sicantik_notify.host_reference(text[]) to sicantik_notify_operator;
+grant execute on function sicantik_notify.host_group_members(text), sicantik_notify.host_reference(text[]),
+    sicantik_notify.host_partner(bigint[]), sicantik_notify.host_inbound(text[]), sicantik_notify.blacklisted(text[])
+    to sicantik_notify_operator;
+grant execute on function sicantik_notify.problem_raise(text, timestamptz, text, text, text) to sicantik_notifyd;
+grant execute on function sicantik_notify.office_zone() to sicantik_notifyd, sicantik_notify_viewer;
 
 -- Queue and delivery: what the daemon's statements call, and what operators call.
 grant execute on function sicantik_notify.rate_period(text), sicantik_notify.rate_room(bigint),
@@ -152,7 +164,9 @@ grant execute on function sicantik_notify.campaign_totals(bigint), sicantik_noti
 grant execute on function sicantik_notify.campaign_fits(text, text, text) to sicantik_notify_operator; -- the guard of what they change
 -- Firing.
 grant execute on function sicantik_notify.fire_trigger(text, text, bigint[], jsonb) to sicantik_notify_operator;
-grant execute on function sicantik_notify.firing_target(text, text) to sicantik_notifyd;
+grant execute on function sicantik_notify.firing_target(text, text) to sicantik_notifyd, sicantik_notify_operator;
+grant execute on function sicantik_notify.fire_records(text, bigint, bigint, text, bigint[], jsonb, jsonb[]),
+    sicantik_notify.send_test(text, text, bigint, text, text, jsonb) to sicantik_notify_operator, sicantik_notifyd;
 grant execute on function sicantik_notify.api_token_create(text, text[], timestamptz, boolean), sicantik_notify.api_token_revoke(text)
     to sicantik_notify_operator;
 grant execute on function sicantik_notify.capture_acknowledge(text) to sicantik_notify_operator, sicantik_notifyd;

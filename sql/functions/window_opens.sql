@@ -24,7 +24,7 @@ begin
     if p_window is null or p_at is null then
         return p_at;
     end if;
-    foreach zone in array array[p_timezone, (select s.value from sicantik_notify.setting s where s.key = 'timezone'), 'UTC'] loop
+    foreach zone in array array[p_timezone, sicantik_notify.office_zone(), 'UTC'] loop
         begin
             local_at := p_at at time zone zone;
             exit when local_at is not null;

@@ -128,12 +128,11 @@ begin
        and known.position between start and pg_current_wal_insert_lsn() then
         start := known.position;
     elsif known.slot_name is not null then
-        insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
-        values ('capture gap', known.moved_at, 'alarm',
+        perform sicantik_notify.problem_raise(
+                'capture gap', known.moved_at, 'alarm',
                 format('changes between %s and %s may not have been captured: %s', known.moved_at::timestamptz(0),
                        clock_timestamp()::timestamptz(0), refusal),
-                'look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = ''capture gap''')
-        on conflict (key) do update set last_seen = clock_timestamp(), summary = excluded.summary;
+                'look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = ''capture gap''');
     end if;
     insert into sicantik_notify.capture_slot as c
         (slot_name, publication_name, publication_oid, system_identifier, timeline, begun_lsn, position)
@@ -163,19 +162,18 @@ begin
             message = format('%s is on its way from the slot to the hook', p_table),
             hint = 'Finish that first: sicantik-notifyd capture switch triggers';
     end if;
-    insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
-    select 'hook gap of ' || p_table, x.since, 'alarm',
+    perform sicantik_notify.problem_raise(
+           'hook gap of ' || p_table, x.since, 'alarm',
            format('between %s and %s changes of %s may not have been captured: %s', x.since::timestamptz(0),
                   clock_timestamp()::timestamptz(0), p_table, p_gap),
            format('look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = %L',
-                  'hook gap of ' || p_table)
+                  'hook gap of ' || p_table))
     from (select coalesce(max(h.sound_at), max(t.changed_at)) as since
           from sicantik_notify.capture_slot_table t
           left join sicantik_notify.capture_plan p on p.table_name = t.table_name
           left join sicantik_notify.hook_check h on h.model = p.model
           where t.table_name = p_table and t.until_lsn is null) x
-    where p_gap is not null and x.since is not null
-    on conflict (key) do update set last_seen = clock_timestamp(), summary = excluded.summary;
+    where p_gap is not null and x.since is not null;
     insert into sicantik_notify.capture_slot_table as t (table_name, from_lsn, identity)
     values (p_table, pg_current_wal_insert_lsn(), p_identity)
     on conflict (table_name) do update

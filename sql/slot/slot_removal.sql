@@ -43,12 +43,11 @@ begin
     delete from sicantik_notify.capture_slot returning * into known;
     delete from sicantik_notify.problem p where p.key = 'capture slot';
     if exists (select from sicantik_notify.capture_slot_table t where t.until_lsn > known.position) then
-        insert into sicantik_notify.problem as p (key, since, severity, summary, remedy)
-        values ('capture gap', known.moved_at, 'alarm',
+        perform sicantik_notify.problem_raise(
+                'capture gap', known.moved_at, 'alarm',
                 format('changes from %s until the hooks began were not captured: the slot was not read to its end',
                        known.moved_at::timestamptz(0)),
-                'look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = ''capture gap''')
-        on conflict (key) do update set last_seen = clock_timestamp(), summary = excluded.summary;
+                'look at what changed then, fire the triggers for it, then delete from sicantik_notify.problem where key = ''capture gap''');
     end if;
 end
 $slot_end$;

@@ -4,7 +4,7 @@ select x.*
 from (
     select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new, e.tries,
            e.target_trigger, e.target_rule, e.kwargs, null::timestamptz as evaluated_at
-    from sicantik_notify.event e
+    from sicantik_notify.v_event e
     where e.model = $1::text and e.record_id = $2::bigint
     union all
     select h.id, h.model, h.record_id, h.xact::text, h.occurred_at, h.op::text, h.changed, h.old, h.new, h.tries,

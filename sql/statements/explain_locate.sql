@@ -5,7 +5,7 @@
 -- decision_event_idx.
 select x.model, x.record_id, x.xact
 from (
-    select e.model, e.record_id, e.xact::text as xact from sicantik_notify.event e where e.id = $1::bigint
+    select e.model, e.record_id, e.xact::text as xact from sicantik_notify.v_event e where e.id = $1::bigint
     union all
     select h.model, h.record_id, h.xact::text from sicantik_notify.event_history h where h.id = $1::bigint
     union all

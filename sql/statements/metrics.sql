@@ -33,6 +33,24 @@ from (
     where i.heartbeat_at > sicantik_notify.clock() - interval '1 minute'
     group by i.delivering
     union all
+    select 'sicantik_notify_leader', jsonb_build_object('instance', i.name), max(i.leads::integer)
+    from sicantik_notify.v_instance i
+    where i.alive
+    group by i.name
+    union all
+    select 'sicantik_notify_campaigns', jsonb_build_object('state', s.state), count(c.id)
+    from (values ('scheduled'), ('running'), ('paused')) s (state)
+    left join sicantik_notify.campaign c on c.state = s.state
+    group by s.state
+    union all
+    select 'sicantik_notify_campaign_targets_left', '{}',
+           coalesce((select sum(p.pending) from sicantik_notify.v_campaign_progress p where p.state in ('running', 'paused')), 0)
+    union all
+    select 'sicantik_notify_capture_slot_lag_bytes', jsonb_build_object('slot', k.slot_name),
+           pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, s.confirmed_flush_lsn)
+    from sicantik_notify.capture_slot k
+    join pg_catalog.pg_replication_slots s on s.slot_name = k.slot_name
+    union all
     select 'sicantik_notify_host_writes_missed_total', '{}',
            (select case when m.is_called then m.last_value else 0 end from sicantik_notify.miss m)
 ) m

@@ -1,5 +1,3 @@
 -- Raises a problem, or keeps it alive.
-insert into sicantik_notify.problem as p (key, severity, summary, remedy)
-values ($1::text, $2::text, $3::text, $4::text)
-on conflict (key) do update
-set last_seen = sicantik_notify.clock(), severity = excluded.severity, summary = excluded.summary, remedy = excluded.remedy
+-- $1 key, $2 severity, $3 summary, $4 remedy
+select sicantik_notify.problem_raise($1::text, null, $2::text, $3::text, $4::text)

@@ -1,6 +1,6 @@
 -- What `status` shows.
-select (select count(*) from sicantik_notify.event) as events_waiting,
-       (select extract(epoch from sicantik_notify.clock() - min(e.occurred_at))::double precision from sicantik_notify.event e) as oldest_event_seconds,
+select (select count(*) from sicantik_notify.v_event) as events_waiting,
+       (select extract(epoch from sicantik_notify.clock() - min(e.occurred_at))::double precision from sicantik_notify.v_event e) as oldest_event_seconds,
        (select count(*) from sicantik_notify.queue q where q.state = 'pending' and q.ready) as due,
        (select count(*) from sicantik_notify.queue q where q.state = 'pending' and not q.ready) as waiting,
        (select count(*) from sicantik_notify.queue q where q.state = 'processing') as processing,

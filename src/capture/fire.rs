@@ -75,6 +75,31 @@ pub async fn fire_at(
     selection: Selection<'_>,
     kwargs: Option<&Map<String, Value>>,
 ) -> Result<Fired, tokio_postgres::Error> {
+    write(tx, aim, selection, kwargs, None).await
+}
+
+/// [`fire_at`] by a person, whose role writes no event itself: the database's own function does, and notes who it was. `source` is that
+/// of the note (`cli`, `backfill`).
+///
+/// # Errors
+/// As [`fire`], and what the function refuses.
+pub async fn fire_by_hand(
+    tx: &Transaction<'_>,
+    aim: Aim<'_>,
+    selection: Selection<'_>,
+    kwargs: &Map<String, Value>,
+    source: &str,
+) -> Result<Fired, tokio_postgres::Error> {
+    write(tx, aim, selection, Some(kwargs), Some(source)).await
+}
+
+async fn write(
+    tx: &Transaction<'_>,
+    aim: Aim<'_>,
+    selection: Selection<'_>,
+    kwargs: Option<&Map<String, Value>>,
+    source: Option<&str>,
+) -> Result<Fired, tokio_postgres::Error> {
     let kwargs = kwargs.filter(|k| !k.is_empty()).cloned().map(Value::Object);
     let ids: Option<&[i64]>;
     let mut params: Vec<&(dyn ToSql + Sync)> = Vec::new();
@@ -100,24 +125,38 @@ pub async fn fire_at(
         &kwargs,
     ]);
     let (name, trigger, rule, given) = (next + 1, next + 2, next + 3, next + 4);
-    let passed = match changed {
+    let own = changed.map(|column| {
+        params.push(&aim.changed);
+        format!(
+            "jsonb_build_object('new_state', to_jsonb(t.{}), 'changed_fields', jsonb_build_array(${}::text))",
+            quote(column),
+            next + 5
+        )
+    });
+    let passed = match &own {
         None => format!("${given}::jsonb"),
-        Some(column) => {
-            params.push(&aim.changed);
+        Some(own) => format!("coalesce(${given}::jsonb, '{{}}') || {own}"),
+    };
+    let statement = match &source {
+        None => format!(
+            "with fired as (insert into sicantik_notify.event (op, record_id, model, target_trigger, target_rule, kwargs) \
+             select 'F', t.\"id\", ${name}::text, ${trigger}::bigint, ${rule}::bigint, {passed} from {from} order by t.\"id\" \
+             returning id) \
+             select count(*), min(id), max(id), pg_current_xact_id()::text, pg_notify('sicantik_notify_event', '')::text from fired"
+        ),
+        Some(source) => {
+            params.push(source);
             format!(
-                "coalesce(${given}::jsonb, '{{}}') || jsonb_build_object('new_state', to_jsonb(t.{}), \
-                 'changed_fields', jsonb_build_array(${}::text))",
-                quote(column),
-                next + 5
+                "with chosen as materialized (select t.\"id\"::bigint as id, {} as own from {from}) \
+                 select f.events, f.first_event, f.last_event, f.run \
+                 from sicantik_notify.fire_records(${name}::text, ${trigger}::bigint, ${rule}::bigint, ${}::text, \
+                     (select array_agg(c.id order by c.id) from chosen c), ${given}::jsonb, \
+                     (select array_agg(c.own order by c.id) from chosen c)) f",
+                own.as_deref().unwrap_or("null::jsonb"),
+                params.len()
             )
         }
     };
-    let statement = format!(
-        "with fired as (insert into sicantik_notify.event (op, record_id, model, target_trigger, target_rule, kwargs) \
-         select 'F', t.\"id\", ${name}::text, ${trigger}::bigint, ${rule}::bigint, {passed} from {from} order by t.\"id\" \
-         returning id) \
-         select count(*), min(id), max(id), pg_current_xact_id()::text, pg_notify('sicantik_notify_event', '')::text from fired"
-    );
     let row = tx.query_one(&statement, &params).await?;
     let ends = (row.get::<_, Option<i64>>(1), row.get::<_, Option<i64>>(2));
     Ok(Fired {

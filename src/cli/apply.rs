@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel};
 
-use super::{Done, Outcome, check, owner_endpoint};
+use super::{Done, Outcome, access, check};
 use crate::config::Config;
 use crate::setup::apply::{self, Outcome as Applied};
 use crate::setup::diff;
@@ -34,8 +34,7 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let (name, text) = read(&args.file)?;
-    let mut client = owner_endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "apply").await?;
     let ask = args.prune && !args.yes && !args.dry_run;
     let mut applied = attempt(&mut client, &text, args.prune, !args.dry_run && !ask).await?;
     let mut committed = !args.dry_run && !ask && applied.errors.is_empty();

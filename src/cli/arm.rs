@@ -1,6 +1,6 @@
 //! `arm`
 
-use super::{Done, Outcome, endpoint};
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::host::permit::{Arming, arm, ask};
 
@@ -12,7 +12,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = endpoint(config)?;
+    let endpoint = access::endpoint(config, "arm")?;
     let client = endpoint.connect().await?;
     crate::db::migrate::check_version(&client).await?;
     let arming = Arming::load_or_create(&config.state_dir)?;

@@ -5,11 +5,13 @@ use std::error::Error;
 use std::io::IsTerminal;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::moment::{Since, since};
+use super::moment::{Since, shown as at_the_office, since, zone};
 use super::simulate::{Progress, QUIET, Told, shown};
-use super::{Done, Outcome, endpoint, person, table};
+use super::words::many;
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::fire::backfill::{Backfill, Gap, Wish, gaps, still_missing};
 use crate::fire::records::Choice;
@@ -27,7 +29,7 @@ pub(super) struct Args {
     /// Only triggers of this model
     #[arg(long)]
     model: Option<String>,
-    /// Records that were written since then, such as 2026-12-22 18:30:00 (UTC) or 12h [default: since the alarms in v_problem]
+    /// Records that were written since then, such as 2026-12-22 18:30:00 (the office's time) or 12h [default: since the alarms in v_problem]
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
     /// Of these records only: ids, with commas
@@ -53,9 +55,7 @@ pub(super) struct Args {
 type Failed = Box<dyn Error + Send + Sync>;
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let database = endpoint(config)?.pool(1)?;
-    let mut client = database.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::pooled(config, "backfill").await?;
     client.batch_execute(QUIET).await?;
 
     let tx = client.build_transaction().read_only(true).start().await?;
@@ -68,7 +68,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     for (finding, remedy) in &missing {
         eprintln!("Changes go on being missed: {finding}. First: {remedy}");
     }
-    let wish = wish(&args, now, &alarms)?;
+    let zone = zone(tx.client()).await?;
+    let wish = wish(&args, now, zone, &alarms)?;
     let mut plan = Backfill::plan(&tx, &wish).await?;
     plan.python(config.python.limits());
     let mut progress = Progress::new("looked at");
@@ -80,13 +81,13 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 
     let shown = shown(&client, &report.examples).await?;
     let told = Told {
-        what: "records",
+        what: "record",
         report: &report,
         shown: &shown,
         inactive: &[],
     };
     if !args.json {
-        preface(&wish, &alarms, &plan);
+        preface(&wish, &alarms, &plan, zone);
         told.print();
     }
     let go = report.looked_at > 0 && (args.yes || (!args.json && agreed(report.total())?));
@@ -95,7 +96,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     // An alarm that there is nothing to tell of is settled too, once somebody has said yes.
     if go || (args.yes && report.looked_at == 0) {
         let tx = client.transaction().await?;
-        events = plan.fire(&tx, &person()).await?;
+        events = plan.fire(&tx).await?;
         if whole(&args) && plan.waiting() == 0 && plan.unusable.is_empty() && missing.is_empty() {
             for alarm in &alarms {
                 tx.execute("select sicantik_notify.capture_acknowledge($1)", &[&alarm.about])
@@ -111,9 +112,10 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         conclude(events, go, report.looked_at, &settled);
         if plan.waiting() > 0 {
             println!(
-                "{} records have events that wait to be evaluated, perhaps of this very change: run it again when the daemon \
+                "{} {} events that wait to be evaluated, perhaps of this very change: run it again when the daemon \
                  has done so.",
-                plan.waiting()
+                many(plan.waiting(), "record"),
+                if plan.waiting() == 1 { "has" } else { "have" }
             );
         }
     }
@@ -128,14 +130,14 @@ fn whole(args: &Args) -> bool {
     args.trigger.is_none() && args.rule.is_none() && args.model.is_none()
 }
 
-fn wish(args: &Args, now: DateTime<Utc>, alarms: &[Gap]) -> Result<Wish, Failed> {
+fn wish(args: &Args, now: DateTime<Utc>, zone: Tz, alarms: &[Gap]) -> Result<Wish, Failed> {
     let choice = match &args.domain {
         Some(domain) => Choice::Domain(domain.clone()),
         None if args.ids.is_empty() => Choice::All,
         None => Choice::Ids(args.ids.clone()),
     };
     let mut models: BTreeSet<String> = args.model.iter().cloned().collect();
-    let mut since = args.since.map(|s| s.before(now));
+    let mut since = args.since.map(|s| s.before(now, zone));
     if since.is_none() && matches!(choice, Choice::All) {
         since = alarms.iter().map(|a| a.since).min();
         if since.is_none() {
@@ -160,14 +162,14 @@ fn wish(args: &Args, now: DateTime<Utc>, alarms: &[Gap]) -> Result<Wish, Failed>
     })
 }
 
-fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
+fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill, zone: Tz) {
     for alarm in alarms {
         println!("{}: {}", alarm.about, alarm.summary);
     }
     if let Some(since) = wish.since {
         println!(
             "Records that were written since {}, as the host's write_date and create_date say:",
-            since.format("%Y-%m-%d %H:%M:%S UTC")
+            at_the_office(since, zone)
         );
     }
     let rows: Vec<Vec<String>> = plan
@@ -219,7 +221,7 @@ fn preface(wish: &Wish, alarms: &[Gap], plan: &Backfill) {
     if let Some(at) = plan.remembers {
         println!(
             "  who was told before {}: older decisions are not kept",
-            at.format("%Y-%m-%d %H:%M:%S UTC")
+            at_the_office(at, zone)
         );
     }
     println!("Now:");
@@ -229,7 +231,7 @@ fn agreed(messages: u64) -> Result<bool, Failed> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    eprint!("Tell them ({messages} messages)? Type yes to go on: ");
+    eprint!("Tell them ({})? Type yes to go on: ", many(messages, "message"));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == "yes")
@@ -237,7 +239,12 @@ fn agreed(messages: u64) -> Result<bool, Failed> {
 
 fn conclude(events: u64, go: bool, looked_at: u64, settled: &[String]) {
     match (go, looked_at) {
-        (true, _) => println!("{events} events were written: the daemon evaluates them like changes."),
+        (true, _) => println!(
+            "{} {} written: the daemon evaluates {} like changes.",
+            many(events, "event"),
+            if events == 1 { "was" } else { "were" },
+            if events == 1 { "it" } else { "them" }
+        ),
         (false, 0) => println!("Nobody is left to be told."),
         (false, _) => println!("Nothing was written; give --yes to go on."),
     }

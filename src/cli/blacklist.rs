@@ -1,9 +1,11 @@
 //! `blacklist list | add | remove`: daftar hitam, the numbers that get nothing.
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Done, Outcome, operator, table};
+use super::moment::{shown_or, zone};
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -46,14 +48,14 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     match args.action {
         Action::List { all, json } => list(config, all, json).await,
         Action::Add { number, reason } => {
-            let client = operator::act(config).await?;
+            let client = access::act(config, "blacklist").await?;
             let added = "select sicantik_notify.blacklist_add($1, $2)";
             let row = client.query_one(added, &[&number, &reason]).await?;
             println!("{} gets nothing any more.", row.get::<_, &str>(0));
             Ok(Done::Well)
         }
         Action::Remove { number } => {
-            let client = operator::act(config).await?;
+            let client = access::act(config, "blacklist").await?;
             let removed = "select sicantik_notify.blacklist_remove($1)";
             let row = client.query_one(removed, &[&number]).await?;
             println!("{} may get messages again.", row.get::<_, &str>(0));
@@ -63,20 +65,20 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
 }
 
 async fn list(config: &Config, all: bool, json: bool) -> Outcome {
-    let client = operator::look(config).await?;
-    let query = "select phone, active, reason, source, blocked_count, \
-                 to_char(last_blocked_date at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+    let client = access::look(config, "blacklist").await?;
+    let query = "select phone, active, reason, source, blocked_count, last_blocked_date \
                  from sicantik_notify.v_blacklist where active or $1 order by changed_at desc";
     let rows = client.query(query, &[&all]).await?;
     if json {
         for r in &rows {
             let row = json!({"phone": r.get::<_, &str>(0), "active": r.get::<_, bool>(1), "reason": r.get::<_, Option<&str>>(2),
                              "source": r.get::<_, &str>(3), "blocked_count": r.get::<_, i64>(4),
-                             "last_blocked_date": r.get::<_, Option<&str>>(5)});
+                             "last_blocked_date": r.get::<_, Option<DateTime<Utc>>>(5)});
             println!("{row}");
         }
         return Ok(Done::Well);
     }
+    let zone = zone(&client).await?;
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -87,7 +89,7 @@ async fn list(config: &Config, all: bool, json: bool) -> Outcome {
                 text(r.get(2)),
                 r.get(3),
                 r.get::<_, i64>(4).to_string(),
-                text(r.get(5)),
+                shown_or(r.get(5), zone, "never"),
             ]
         })
         .collect();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use tokio_postgres::Client;
 
 use super::hooks::{plan, run_parts, verify};
-use super::{Done, Outcome, owner_endpoint};
+use super::{Done, Outcome, access};
 use crate::capture::replication::scripts::Work;
 use crate::config::{Backend, Config};
 
@@ -33,7 +33,7 @@ enum Action {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = owner_endpoint(config)?.connect().await?;
+    let client = access::endpoint(config, "capture")?.connect().await?;
     crate::db::migrate::check_version(&client).await?;
     let mut client = plan(client).await?;
     let Action::Switch { to } = args.action;
@@ -62,7 +62,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     if config.capture.backend != to {
         println!("Set `backend = \"{to}\"` under [capture] in the daemon file, so that it says what stands.");
     }
-    verify(&client).await
+    verify(&client, false).await
 }
 
 async fn draining(client: &Client) -> Result<bool, tokio_postgres::Error> {

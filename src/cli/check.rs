@@ -1,4 +1,4 @@
-//! `check`: triggers, rules, templates and providers held against the attached host.
+//! `check`: triggers, rules, templates, providers and campaigns held against the attached host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,8 @@ use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{IsolationLevel, Transaction};
 
-use super::{Done, Outcome, endpoint};
+use super::words::many;
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::db::statements as sql;
 use crate::deliver::directory;
@@ -14,6 +15,8 @@ use crate::deliver::provider::ProviderKind;
 use crate::deliver::template::{self, MetaStatus, load, placeholders};
 use crate::evaluate::check::{Finding, Item, Severity, Survey, aliases_in_force, offer_issued};
 use crate::evaluate::context::{Subject, default_context};
+use crate::evaluate::targets;
+use crate::host::grants;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,9 +27,9 @@ pub(super) struct Args {
     #[arg(long)]
     strict: bool,
     /// Only this one
-    #[arg(requires = "code", value_parser = ["trigger", "rule", "template", "provider"])]
+    #[arg(requires = "code", value_parser = ["trigger", "rule", "template", "provider", "campaign"])]
     kind: Option<String>,
-    /// Its code, key or name
+    /// Its code, key or name; of a campaign without a code its id
     code: Option<String>,
 }
 
@@ -37,8 +40,7 @@ struct Surroundings {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "check").await?;
     client.batch_execute("set statement_timeout = '30s'").await?;
     let tx = client
         .build_transaction()
@@ -102,6 +104,7 @@ async fn gather(tx: &Transaction<'_>) -> Result<(Survey, Vec<Item>), tokio_postg
     }
     items.extend(templates(tx, &survey).await?);
     items.extend(providers(tx).await?);
+    items.extend(campaigns(tx, &survey).await?);
     items.extend(settings(&survey));
     items.extend(host(tx).await?);
     Ok((survey, items))
@@ -113,11 +116,6 @@ struct Totals {
     inactive_errors: usize,
     warnings: usize,
     hints: usize,
-}
-
-fn many(n: usize, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
 }
 
 fn report(items: &[Item], surroundings: &Surroundings, totals: &Totals) -> Value {
@@ -341,13 +339,14 @@ fn default_names(survey: &Survey) -> BTreeSet<String> {
 /// Providers: settings and secrets that are missing; and whether there is one at all.
 async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Error> {
     let mut items = Vec::new();
-    // Operators write secrets and do not read them.
+    // Operators write secrets and do not read them: they see which are set.
     let readable = "select has_column_privilege('sicantik_notify.provider_secret', 'value', 'select')";
-    if !tx.query_one(readable, &[]).await?.get::<_, bool>(0) {
-        return Ok(items);
-    }
+    let statement = match tx.query_one(readable, &[]).await?.get(0) {
+        true => sql::PROVIDERS.sql,
+        false => sql::PROVIDERS_SEEN.sql,
+    };
     let mut usable = false;
-    for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
+    for row in tx.query(statement, &[]).await? {
         let (name, active): (String, bool) = (row.get("name"), row.get("active"));
         let mut findings = Vec::new();
         if let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() {
@@ -392,6 +391,72 @@ async fn providers(tx: &Transaction<'_>) -> Result<Vec<Item>, tokio_postgres::Er
             repeat: None,
             next_runs: Vec::new(),
             findings: vec![finding],
+        });
+    }
+    Ok(items)
+}
+
+/// Campaigns that are not over: whether each could be started, or goes on.
+async fn campaigns(tx: &Transaction<'_>, survey: &Survey) -> Result<Vec<Item>, tokio_postgres::Error> {
+    let mut items = Vec::new();
+    for row in tx.query(sql::CHECK_CAMPAIGNS.sql, &[]).await? {
+        let text = |column: &str| row.get::<_, String>(column);
+        let (model, domain) = (text("target_model"), text("target_domain"));
+        let mut findings = Vec::new();
+        match targets::compile(tx, &survey.configuration, &model, &domain).await? {
+            Err(error) => {
+                findings.push(Finding::new(Severity::Error, "campaign_domain", error).at("target_domain"))
+            }
+            Ok((model, compiled)) => {
+                let tables = targets::tables(&model, &compiled);
+                for statement in grants::missing(tx, &tables).await? {
+                    let text = "its domain reads what the daemon may not read";
+                    let remedy = format!("run `sicantik-notifyd hooks install` as a DBA, or: {statement}");
+                    findings.push(
+                        Finding::new(Severity::Error, "rights", text)
+                            .at("target_domain")
+                            .remedy(remedy),
+                    );
+                }
+            }
+        }
+        let (rule, trigger) = (text("rule"), text("trigger"));
+        if text("trigger_model") != model {
+            let text = format!(
+                "rule {rule} is about {} (by its trigger {trigger}), not about {model}",
+                text("trigger_model")
+            );
+            findings.push(Finding::new(Severity::Error, "campaign_model", text).at("target_model"));
+        }
+        for (kind, code, active) in [
+            ("rule", &rule, "rule_active"),
+            ("trigger", &trigger, "trigger_active"),
+        ] {
+            if !row.get::<_, bool>(active) {
+                let text = format!("the {kind} {code} is inactive: it cannot be started, and sends nothing");
+                let remedy = format!("update sicantik_notify.{kind} set active = true where code = '{code}'");
+                findings.push(
+                    Finding::new(Severity::Warning, "campaign_inactive", text)
+                        .at("rule")
+                        .remedy(remedy),
+                );
+            }
+        }
+        if !row.get::<_, bool>("template_active") {
+            let text = format!("there is no active template {}", text("template_key"));
+            findings.push(Finding::new(Severity::Error, "campaign_template", text).at("template_key"));
+        }
+        if let Some(error) = row.get::<_, Option<String>>("last_error") {
+            let text = format!("the daemon stopped it: {error}");
+            findings.push(Finding::new(Severity::Warning, "campaign_stopped", text));
+        }
+        items.push(Item {
+            kind: "campaign",
+            code: text("name"),
+            active: text("state") != "draft",
+            repeat: None,
+            next_runs: Vec::new(),
+            findings,
         });
     }
     Ok(items)

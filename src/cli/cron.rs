@@ -6,7 +6,9 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Row};
 
-use super::{Done, Outcome, endpoint, table};
+use super::moment::{shown, shown_or, zone};
+use super::words::many;
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::db::statements as sql;
 use crate::schedule::timing::Timing;
@@ -76,8 +78,7 @@ enum Action {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let client = access::connect(config, "cron").await?;
     match args.action {
         Action::List { json } => list(&client, json).await,
         Action::Run { name, wait, json } => run(&client, &name, Duration::from_secs(wait), json).await,
@@ -103,7 +104,16 @@ async fn list(client: &Client, json: bool) -> Outcome {
         println!("{}", serde_json::to_string_pretty(&whole(&rows))?);
         return Ok(Done::Well);
     }
+    let zone = zone(client).await?;
     let cell = |row: &Row, column: &str| row.get::<_, String>(column);
+    let next = |row: &Row| match row.get("active") {
+        true => shown_or(row.get("next_run"), zone, "not planned"),
+        false => "inactive".to_owned(),
+    };
+    let last = |row: &Row| {
+        let now: Option<String> = row.get("now");
+        now.unwrap_or_else(|| shown_or(row.get("last_run"), zone, "never"))
+    };
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -114,8 +124,8 @@ async fn list(client: &Client, json: bool) -> Outcome {
                 active.into(),
                 cell(row, "schedule"),
                 cell(row, "priority"),
-                cell(row, "last_run"),
-                cell(row, "next_run"),
+                last(row),
+                next(row),
                 cell(row, "last_error"),
             ]
         })
@@ -154,25 +164,11 @@ async fn say(client: &Client, statement: &str, name: &str) -> Outcome {
     Ok(Done::Well)
 }
 
-/// The person at the keyboard, for the history; the role alone would say little.
-fn asker() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_default()
-}
-
 async fn run(client: &Client, name: &str, wait: Duration, json: bool) -> Outcome {
     let before: i64 = client
         .query_one("select coalesce(max(id), 0) from sicantik_notify.v_cron_run", &[])
         .await?
         .get(0);
-    client
-        .execute(
-            "select set_config('sicantik_notify.asker', $1, false)",
-            &[&asker()],
-        )
-        .await?;
     let text: String = client
         .query_one("select sicantik_notify.cron_run_now($1)", &[&name])
         .await?
@@ -198,7 +194,7 @@ async fn run(client: &Client, name: &str, wait: Duration, json: bool) -> Outcome
                 } else {
                     format!("; {detail}")
                 };
-                println!("Done in {took} ms: {records} records{detail}.");
+                println!("Done in {took} ms: {}{detail}.", many(records, "record"));
             }
             return match failed {
                 true => Err(format!("the run failed: {detail}").into()),
@@ -256,6 +252,9 @@ async fn retime(client: &Client, name: &str, when: &[String]) -> Outcome {
 }
 
 async fn log(client: &Client, name: Option<&str>, limit: u32, failed: bool, json: bool) -> Outcome {
+    if let Some(name) = name {
+        known(client, name).await?;
+    }
     let rows = client
         .query(sql::CRON_LOG.sql, &[&name, &i64::from(limit), &failed, &0_i64])
         .await?;
@@ -263,11 +262,12 @@ async fn log(client: &Client, name: Option<&str>, limit: u32, failed: bool, json
         println!("{}", serde_json::to_string_pretty(&whole(&rows))?);
         return Ok(Done::Well);
     }
+    let zone = zone(client).await?;
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             vec![
-                row.get("started"),
+                shown(row.get("started_at"), zone),
                 row.get("code"),
                 row.get("outcome"),
                 row.get::<_, i64>("duration_ms").to_string(),
@@ -290,4 +290,26 @@ async fn log(client: &Client, name: Option<&str>, limit: u32, failed: bool, json
         &cells,
     );
     Ok(Done::Well)
+}
+
+/// An error that names what there is, unless there is something of that name now, or runs of it.
+async fn known(client: &Client, name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let found = "select exists (select from sicantik_notify.v_cron_run r where r.code = $1 or lower(r.name) = lower($1))";
+    if client.query_one(found, &[&name]).await?.get(0) {
+        return Ok(());
+    }
+    let rows = client.query(sql::CRON_LIST.sql, &[]).await?;
+    let is = |row: &Row| {
+        row.get::<_, &str>("code") == name
+            || row.get::<_, String>("name").to_lowercase() == name.to_lowercase()
+    };
+    if rows.iter().any(is) {
+        return Ok(());
+    }
+    let codes: Vec<&str> = rows.iter().map(|row| row.get("code")).collect();
+    Err(format!(
+        "there is no job and no cron trigger {name}; there are: {}",
+        codes.join(", ")
+    )
+    .into())
 }

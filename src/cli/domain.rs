@@ -11,7 +11,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::moment::moment;
-use super::{Done, Outcome, endpoint};
+use super::words::many;
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::evaluate::configuration::load_aliases;
 use crate::host::catalog::Catalog;
@@ -35,7 +36,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_active_test: bool,
     /// The moment that expressions see, UTC (2026-12-22 18:30:00, or with an offset) [default: now]
-    #[arg(long, value_parser = moment)]
+    #[arg(long, value_parser = |text: &str| moment(text).map(|at| at.of(Tz::UTC)))]
     now: Option<DateTime<Utc>>,
     /// The user's time zone
     #[arg(long, default_value = "Asia/Jakarta")]
@@ -141,7 +142,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     for note in &compiled.notes {
         println!("note: {}", note.message);
     }
-    println!("{} records", ids.len());
+    println!("{}", many(ids.len(), "record"));
     Ok(Done::Well)
 }
 
@@ -159,7 +160,7 @@ fn shown(param: &Param) -> String {
 impl Asker {
     /// Every statement of this connection is a read-only transaction of its own, and short.
     async fn open(config: &Config, args: &Args) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let mut client = endpoint(config)?.connect().await?;
+        let mut client = access::endpoint(config, "domain")?.connect().await?;
         client
             .batch_execute(
                 "set default_transaction_read_only = on; set statement_timeout = '10s'; set lock_timeout = '2s'; \

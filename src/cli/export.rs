@@ -2,7 +2,7 @@
 
 use tokio_postgres::IsolationLevel;
 
-use super::{Done, Outcome, owner_endpoint};
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::setup::export;
 use crate::setup::shape::Shapes;
@@ -15,8 +15,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = owner_endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "export").await?;
     let tx = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)

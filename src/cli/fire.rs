@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
 use super::template::{Values, context};
-use super::{Done, Outcome, endpoint, person, table};
+use super::words::many;
+use super::{Done, Outcome, access, table};
 use crate::capture::fire::Fired;
 use crate::config::Config;
 use crate::db::statements as sql;
@@ -44,8 +45,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "fire").await?;
     client
         .batch_execute("set timezone = 'UTC'; set jit = off")
         .await?;
@@ -54,22 +54,22 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         None => Which::Ids(&args.ids),
     };
     let kwargs = args.kwargs.clone().unwrap_or_default().0;
-    let by = person();
     let order = Order {
         code: &args.code,
         model: args.model.as_deref(),
         which,
         kwargs: &kwargs,
         origin: Origin::Cli,
-        by: &by,
     };
     let tx = client.transaction().await?;
     let fired = order::fire(&tx, order).await?;
     tx.commit().await?;
     if !args.json {
         println!(
-            "Fired {} for {} records (run {}).",
-            args.code, fired.events, fired.xact
+            "Fired {} for {} (run {}).",
+            args.code,
+            many(fired.events, "record"),
+            fired.xact
         );
     }
     let over = match args.wait {

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use tokio_postgres::Client;
 
-use super::{Done, Outcome, owner_endpoint};
+use super::{Done, Outcome, access};
 use crate::capture::hooks::{self, TableScript};
 use crate::capture::plan::publish;
 use crate::capture::replication::scripts::{Work, scripts};
@@ -29,7 +29,11 @@ enum Action {
     /// Compare the hooks with what they should be
     ///
     /// Prints each difference with its remedy. Exit code 3 if there is one.
-    Verify,
+    Verify {
+        /// Print a JSON array, for scripts
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove every hook and the slot: Odoo's tables are then as they were
     ///
     /// Nothing is captured from then on. The schema sicantik_notify stays.
@@ -37,7 +41,7 @@ enum Action {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = owner_endpoint(config)?;
+    let endpoint = access::endpoint(config, "hooks")?;
     let client = endpoint.connect().await?;
     crate::db::migrate::check_version(&client).await?;
     match args.action {
@@ -58,9 +62,9 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 Backend::Triggers => install_hooks(&mut client).await?,
                 Backend::Logical => run_parts(&mut client, Work::Begin, "set up").await?,
             }
-            verify(&client).await
+            verify(&client, false).await
         }
-        Action::Verify => verify(&client).await,
+        Action::Verify { json } => verify(&client, json).await,
         Action::Remove => {
             let mut client = client;
             for script in hooks::removal_scripts(&client).await? {
@@ -152,7 +156,7 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     };
     for statement in grants::grant_columns(&client, &tables).await? {
         eprintln!(
-            "conditions read what the daemon may not read; the owner of the tables must run: {statement}"
+            "conditions read what these roles may not read; the owner of the tables must run: {statement}"
         );
     }
     // Rights that were missing a moment ago have been granted, or are said above.
@@ -162,8 +166,19 @@ pub(super) async fn plan(mut client: Client) -> Result<Client, Box<dyn std::erro
     Ok(client)
 }
 
-pub(super) async fn verify(client: &Client) -> Outcome {
+pub(super) async fn verify(client: &Client, as_json: bool) -> Outcome {
     let findings = hooks::verify(client).await?;
+    if as_json {
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|f| serde_json::json!({"table": f.table, "finding": f.finding, "remedy": f.remedy}))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(match rows.is_empty() {
+            true => Done::Well,
+            false => Done::NeedsAttention,
+        });
+    }
     for f in &findings {
         println!("{}: {}\n    remedy: {}", f.table, f.finding, f.remedy);
     }

@@ -3,7 +3,7 @@
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::error::SqlState;
 
-use super::{Done, Outcome, apply, check, owner_endpoint};
+use super::{Done, Outcome, access, apply, check};
 use crate::config::Config;
 use crate::setup::import::{self, ImportError};
 
@@ -21,7 +21,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = owner_endpoint(config)?.connect().await?;
+    let mut client = access::endpoint(config, "import-odoo")?.connect().await?;
     crate::db::migrate::check_version(&client).await?;
     client
         .batch_execute("set statement_timeout = '60s'; set lock_timeout = '10s'")

@@ -1,6 +1,6 @@
 //! `migrate`
 
-use super::{Done, Outcome, owner_endpoint};
+use super::{Done, Outcome, access};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -11,7 +11,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = owner_endpoint(config)?;
+    let endpoint = access::endpoint(config, "migrate")?;
     let report = crate::db::migrate::migrate(&endpoint, !args.no_defaults).await?;
     if report.missing_grants.is_empty() {
         // The hooks that the configuration needs, so that `hooks sql` and `hooks install` know them.

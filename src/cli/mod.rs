@@ -1,9 +1,7 @@
-//! The commands. One file a subcommand; errors end with what to do next.
-//!
-//! Exit codes: 0 done · 1 failed · 2 wrong usage · 3 done, and something needs a person (`hooks verify`, `capture switch`,
-//! `migrate`, `status`, `doctor`, `send`, `provider test`, `template`, `campaign`, `check --strict`, `fire --wait`, `backfill`,
-//! `import-odoo`), would change (`apply --dry-run`), goes on (`cron run`) or is unknown (`explain`).
+//! The commands. One file a subcommand; errors end with what to do next. Who a command is in the database stands in `access`, what its exit
+//! code means in `exit`.
 
+mod access;
 mod apply;
 mod arm;
 mod backfill;
@@ -15,6 +13,7 @@ mod cron;
 mod demo;
 mod doctor;
 mod domain;
+mod exit;
 mod explain;
 mod export;
 mod fire;
@@ -23,7 +22,6 @@ mod import_odoo;
 mod manual;
 mod migrate;
 mod moment;
-mod operator;
 mod provider;
 mod queue;
 mod run;
@@ -34,6 +32,7 @@ mod table;
 mod template;
 mod token;
 mod uninstall;
+mod words;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -42,7 +41,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::db::Endpoint;
 
 /// Turns committed changes of permits and documents in an Odoo database into WhatsApp messages.
 #[derive(Debug, Parser)]
@@ -51,7 +49,7 @@ use crate::db::Endpoint;
     version,
     max_term_width = 100,
     subcommand_help_heading = "Commands",
-    after_help = AFTER_HELP
+    after_help = after_help()
 )]
 struct Cli {
     /// Configuration file [default: /etc/sicantik-notifyd/config.toml]
@@ -75,18 +73,14 @@ First steps, with a database URL of a DBA in SICANTIK_NOTIFYD_OWNER_URL:
 Environment:
   SICANTIK_NOTIFYD_DATABASE_URL  how the daemon connects (role sicantik_notifyd)
   SICANTIK_NOTIFYD_OWNER_URL     how migrate and hooks connect (a DBA's role)
-  SICANTIK_NOTIFYD_OPERATOR_URL  how operators connect (a member of sicantik_notify_operator)
+  SICANTIK_NOTIFYD_OPERATOR_URL  how a person connects (a login that is a member of sicantik_notify_operator)
   SICANTIK_NOTIFYD_DIRECT_URL    the way around a pooler, where the daemon's goes through one
   SICANTIK_NOTIFYD_STATE_DIR     where the arming secret is kept
-  SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`
+  SICANTIK_NOTIFYD_LOG           what is logged, for example `debug`";
 
-Exit codes:
-  0  done
-  1  failed; the last line says why, and what to do
-  2  wrong usage
-  3  done, and something needs a person (hooks verify, capture switch, migrate, status, doctor,
-     send, provider, template, campaign, check --strict, fire --wait, backfill, import-odoo), would
-     change (apply --dry-run), goes on (cron run), or is unknown (explain)";
+fn after_help() -> String {
+    format!("{AFTER_HELP}\n\n{}\n{}", access::help(), exit::help())
+}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -127,9 +121,9 @@ enum Command {
     /// what stands in the way now. Reads only. Exit code 0 if there is a story or a reason, 3 if the record, event or
     /// message is unknown.
     Explain(explain::Args),
-    /// Hold triggers, rules, templates and providers against the attached host
+    /// Hold triggers, rules, templates, providers and campaigns against the attached host
     ///
-    /// Compiles every trigger and rule, inactive ones too, and shows errors with their place and remedy, conditions that
+    /// Compiles every trigger and rule, inactive ones too, and every campaign that is not over, and shows errors with their place and remedy, conditions that
     /// hardly mean what they say, names that are read as others, and scheduled actions of Odoo that send as well. Reads only.
     /// Exit code 0 if nothing is wrong (warnings do not count), 1 if something active cannot work, 3 for warnings with
     /// --strict. Named by kind and code, an inactive one counts like an active one.
@@ -142,8 +136,7 @@ enum Command {
     /// Make the configuration what a file says
     ///
     /// The file is checked as a whole against the host, as `check` does, shown as a difference, and taken in one transaction
-    /// or not at all. Rows that the file does not have stay, unless --prune is given. Connects as the owner or as an
-    /// operator. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
+    /// or not at all. Rows that the file does not have stay, unless --prune is given. Exit code 0 if it is done or nothing differs, 1 if something is wrong (nothing is changed then), 3 if
     /// --dry-run found something to change.
     Apply(apply::Args),
     /// Carry over what sicantik_notification_automation and sicantik_whatsapp have configured in this Odoo
@@ -239,8 +232,8 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     eprintln!("sicantik-notifyd: {text}");
     if server.and_then(|e| e.code()) == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) {
         eprintln!(
-            "    remedy: this role may not do it. Most commands work with the daemon's URL (database.url, role sicantik_notifyd), some as \
-             a DBA or an operator: `sicantik-notifyd help COMMAND` says which"
+            "    remedy: this role may not do it. `sicantik-notifyd --help` says who runs what; what a condition reads of Odoo beyond its usual \
+             tables is granted by `sicantik-notifyd hooks install`, as a DBA"
         );
     }
     ExitCode::FAILURE
@@ -311,26 +304,73 @@ async fn execute(cli: Cli) -> Outcome {
     }
 }
 
-/// Who runs the command, as far as the system says.
-fn person() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|v| std::env::var(v).ok().filter(|name| !name.is_empty()));
-    name.unwrap_or_else(|| "unknown".to_owned())
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
 
-/// The daemon's connection, as a session: commands set and lock what a pooler would lose, or give to others.
-fn endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(
-        config.direct_url()?,
-        config.database.ca_file.as_deref(),
-    )?)
-}
+    use super::*;
 
-/// The DBA's connection.
-fn owner_endpoint(config: &Config) -> Result<Endpoint, Box<dyn Error + Send + Sync>> {
-    Ok(Endpoint::parse(
-        config.owner_url()?,
-        config.database.ca_file.as_deref(),
-    )?)
+    /// Commands that print no table: what they do fits into a line or two, or is a file of its own.
+    const WITHOUT_JSON: &[&str] = &[
+        "run",
+        "migrate",
+        "hooks sql",
+        "hooks install",
+        "hooks remove",
+        "capture switch",
+        "arm",
+        "export",
+        "queue process",
+        "queue retry",
+        "queue cancel",
+        "queue release",
+        "queue discard",
+        "blacklist add",
+        "blacklist remove",
+        "cron enable",
+        "cron disable",
+        "cron retime",
+        "domain",
+        "uninstall",
+        "completions",
+        "man",
+        "token create",
+        "token revoke",
+        "demo",
+    ];
+
+    fn leaves(command: &clap::Command, path: &str, all: &mut Vec<(String, bool)>) {
+        let children: Vec<_> = command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help")
+            .collect();
+        if children.is_empty() {
+            all.push((
+                path.to_owned(),
+                command.get_arguments().any(|a| a.get_id() == "json"),
+            ));
+        }
+        for child in children {
+            leaves(child, format!("{path} {}", child.get_name()).trim_start(), all);
+        }
+    }
+
+    #[test]
+    fn every_command_that_prints_a_table_prints_json_too() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "", &mut all);
+        for (command, json) in &all {
+            assert_ne!(
+                *json,
+                WITHOUT_JSON.contains(&command.as_str()),
+                "{command}: --json, or a line in WITHOUT_JSON"
+            );
+        }
+        for command in WITHOUT_JSON {
+            assert!(
+                all.iter().any(|(known, _)| known == command),
+                "there is no command {command}"
+            );
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Done, Outcome, endpoint, table};
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::deliver::directory::{Directory, Listed};
 use crate::deliver::provider::{Client, Health, ProbeReport, Timeouts};
@@ -34,8 +34,7 @@ enum Action {
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let Action::Test { name, json } = args.action;
-    let client = endpoint(config)?.pool(1)?.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let client = access::pooled(config, "provider").await?;
     let mut directory = Directory::default();
     directory.refresh(&client).await?;
     drop(client);

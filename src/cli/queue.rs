@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::{Done, Outcome, operator, table};
+use super::words::many;
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::host::phone::Phone;
 
@@ -103,19 +104,33 @@ enum State {
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     match args.action {
-        Action::List(filter) => list(&operator::look(config).await?, &filter).await,
-        Action::Process { ids } => each(config, "queue_process_now", &ids).await,
-        Action::Retry { ids } => each(config, "queue_retry", &ids).await,
+        Action::List(filter) => list(&access::look(config, "queue").await?, &filter).await,
+        Action::Process { ids } => {
+            each(&access::act(config, "queue").await?, "queue_process_now", &ids, 0).await
+        }
+        Action::Retry { ids } => each(&access::act(config, "queue").await?, "queue_retry", &ids, 0).await,
         Action::Cancel { ids, yes } => {
-            sure(yes, &format!("{} messages are cancelled for good", ids.len()))?;
-            each(config, "queue_cancel", &ids).await
+            let client = access::act(config, "queue").await?;
+            let (can, cannot) = cancellable(&client, &ids).await?;
+            cannot.iter().for_each(|why| eprintln!("{why}"));
+            if can.is_empty() {
+                return Err("nothing was cancelled, see above".into());
+            }
+            let are = if can.len() == 1 { "is" } else { "are" };
+            sure(
+                yes,
+                &format!("{} {are} cancelled for good", many(can.len(), "message")),
+            )?;
+            each(&client, "queue_cancel", &can, cannot.len()).await
         }
         Action::Release { rule, limit } => {
-            let client = operator::act(config).await?;
+            let client = access::act(config, "queue").await?;
             let row = client
                 .query_one("select sicantik_notify.rule_release($1, $2)", &[&rule, &limit])
                 .await?;
-            println!("{} messages of rule {rule} go on.", row.get::<_, i64>(0));
+            let n: i64 = row.get(0);
+            let go = if n == 1 { "goes" } else { "go" };
+            println!("{} of rule {rule} {go} on.", many(n, "message"));
             Ok(Done::Well)
         }
         Action::Discard { rule, yes } => {
@@ -123,11 +138,13 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 yes,
                 &format!("what the storm guard holds of rule {rule} is cancelled for good"),
             )?;
-            let client = operator::act(config).await?;
+            let client = access::act(config, "queue").await?;
             let row = client
                 .query_one("select sicantik_notify.rule_discard($1)", &[&rule])
                 .await?;
-            println!("{} messages of rule {rule} are cancelled.", row.get::<_, i64>(0));
+            let n: i64 = row.get(0);
+            let are = if n == 1 { "is" } else { "are" };
+            println!("{} of rule {rule} {are} cancelled.", many(n, "message"));
             Ok(Done::Well)
         }
     }
@@ -150,10 +167,29 @@ fn sure(yes: bool, what: &str) -> Result<(), String> {
     }
 }
 
-/// One call a message; what is refused stops no other.
-async fn each(config: &Config, function: &str, ids: &[i64]) -> Outcome {
-    let client = operator::act(config).await?;
-    let mut refused = 0;
+/// Those that can end as cancelled, and why the others cannot: said before anybody is asked.
+async fn cancellable(client: &Client, ids: &[i64]) -> Result<(Vec<i64>, Vec<String>), tokio_postgres::Error> {
+    let states = "select a.id, coalesce((select q.state from sicantik_notify.queue q where q.id = a.id), \
+                                        (select l.state from sicantik_notify.log l where l.id = a.id)) \
+                  from unnest($1::bigint[]) with ordinality a (id, place) order by a.place";
+    let (mut can, mut cannot) = (Vec::new(), Vec::new());
+    for row in client.query(states, &[&ids]).await? {
+        let id: i64 = row.get(0);
+        match row.get::<_, Option<&str>>(1) {
+            Some("pending" | "held") => can.push(id),
+            Some("processing") => cannot.push(format!("message {id} is being sent and cannot be cancelled")),
+            Some(state) => cannot.push(format!("message {id} is {state} and cannot be cancelled")),
+            None => cannot.push(format!(
+                "there is no message {id}; see `sicantik-notifyd queue list`"
+            )),
+        }
+    }
+    Ok((can, cannot))
+}
+
+/// One call a message; what is refused stops no other. `before`: how many were refused already.
+async fn each(client: &Client, function: &str, ids: &[i64], before: usize) -> Outcome {
+    let mut refused = before;
     for id in ids {
         let call = format!("select sicantik_notify.{function}($1)::text");
         match client.query_one(&call, &[id]).await {
@@ -171,7 +207,10 @@ async fn each(config: &Config, function: &str, ids: &[i64]) -> Outcome {
     }
     match refused {
         0 => Ok(Done::Well),
-        n => Err(format!("{n} of {} were refused, see above", ids.len()).into()),
+        n => {
+            let were = if n == 1 { "was" } else { "were" };
+            Err(format!("{n} of {} {were} refused, see above", ids.len() + before).into())
+        }
     }
 }
 

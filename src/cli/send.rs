@@ -4,11 +4,11 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::ArgGroup;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
-use super::template::{Values, context, print_choice};
-use super::{Done, Outcome, endpoint, table};
+use super::template::{Values, choice_as_json, context, print_choice};
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::db::ids::PartnerId;
 use crate::db::statements as sql;
@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// How long to wait for the outcome, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
+    /// Print one JSON object, for scripts
+    #[arg(long)]
+    json: bool,
 }
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -59,11 +62,9 @@ struct Test {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = endpoint(config)?.pool(1)?.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let client = access::connect(config, "send").await?;
     let test = Test::from(&client, &args).await?;
-    let mut directory = Directory::default();
-    directory.refresh(&client).await?;
+    let directory = Directory::survey(&client).await?;
     let choice = directory
         .preview(
             &client,
@@ -74,21 +75,33 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         )
         .await?;
     if args.dry_run {
-        println!("Rule {}, to {}:", test.rule, test.phone.masked());
-        print_choice(&choice);
-        println!("Nothing was sent.");
+        if args.json {
+            let mut whole = choice_as_json(&choice);
+            whole["rule"] = test.rule.into();
+            whole["phone"] = test.phone.masked().to_string().into();
+            println!("{whole}");
+        } else {
+            println!("Rule {}, to {}:", test.rule, test.phone.masked());
+            print_choice(&choice);
+            println!("Nothing was sent.");
+        }
         return Ok(match choice.routes.is_empty() {
             true => Done::NeedsAttention,
             false => Done::Well,
         });
     }
     if choice.routes.is_empty() && !choice.must_wait() {
-        print_choice(&choice);
+        match args.json {
+            true => println!("{}", choice_as_json(&choice)),
+            false => print_choice(&choice),
+        }
         return Err("no provider can send it; nothing was put into the queue".into());
     }
     let id = test.enqueue(&client).await?;
-    println!("Message {id} to {} is in the queue.", test.phone.masked());
-    follow(&client, id, Duration::from_secs(args.wait)).await
+    if !args.json {
+        println!("Message {id} to {} is in the queue.", test.phone.masked());
+    }
+    follow(&client, id, Duration::from_secs(args.wait), args.json).await
 }
 
 impl Test {
@@ -204,7 +217,7 @@ async fn partner(client: &Client, id: i64) -> Result<(String, Phone), Failed> {
 }
 
 /// Waits for the end of the message, and prints what happened on the way.
-async fn follow(client: &Client, id: i64, patience: Duration) -> Outcome {
+async fn follow(client: &Client, id: i64, patience: Duration, as_json: bool) -> Outcome {
     let started = Instant::now();
     let alive: bool = client
         .query_one(
@@ -214,7 +227,8 @@ async fn follow(client: &Client, id: i64, patience: Duration) -> Outcome {
         )
         .await?
         .get(0);
-    if !alive {
+    let patience = if alive { patience } else { Duration::ZERO };
+    if !alive && !as_json {
         println!("No daemon is sending: it waits until one does (systemctl start sicantik-notifyd).");
         return Ok(Done::NeedsAttention);
     }
@@ -227,10 +241,25 @@ async fn follow(client: &Client, id: i64, patience: Duration) -> Outcome {
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        print_attempts(client, id).await?;
         let (state, error): (&str, Option<&str>) = (row.get("state"), row.get("error"));
+        let why: Option<&str> = row.get("waiting_for");
+        if as_json {
+            println!(
+                "{}",
+                json!({"message": id, "state": state, "waiting_for": why, "error": error, "delivering": alive,
+                       "provider_type": row.get::<_, Option<&str>>("provider_type"),
+                       "possible_duplicate": row.get::<_, bool>("possible_duplicate"), "attempts": attempts(client, id).await?})
+            );
+            return match (finished, state) {
+                (false, _) => Ok(Done::NeedsAttention),
+                (true, "sent") => Ok(Done::Well),
+                (true, _) => {
+                    Err(format!("message {id} {state}: {}", error.unwrap_or("no reason is known")).into())
+                }
+            };
+        }
+        print_attempts(client, id).await?;
         if !finished {
-            let why: Option<&str> = row.get("waiting_for");
             println!(
                 "Message {id} is {state}: {}.",
                 why.or(error).unwrap_or("it waits")
@@ -251,6 +280,11 @@ async fn follow(client: &Client, id: i64, patience: Duration) -> Outcome {
         );
         return Ok(Done::Well);
     }
+}
+
+async fn attempts(client: &Client, id: i64) -> Result<Value, tokio_postgres::Error> {
+    let all = "select coalesce(jsonb_agg(to_jsonb(a.*) order by a.id), '[]') from sicantik_notify.v_attempt a where a.message_id = $1";
+    Ok(client.query_one(all, &[&id]).await?.get(0))
 }
 
 async fn print_attempts(client: &Client, id: i64) -> Result<(), tokio_postgres::Error> {

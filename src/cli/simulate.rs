@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
-use super::moment::{Since, since};
+use super::moment::{Since, shown as at_the_office, since, zone};
 use super::template::print_route;
-use super::{Done, Outcome, endpoint};
+use super::words::{many, noun};
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::deliver::directory::Directory;
 use crate::deliver::dispatcher::Choice as Ways;
@@ -43,7 +44,7 @@ pub(super) struct Args {
     /// The records that meet a domain
     #[arg(long, allow_hyphen_values = true)]
     domain: Option<String>,
-    /// The changes since then, such as 7d, 12h or 2026-12-22 18:30:00 (UTC), as far as event_history_days goes back
+    /// The changes since then, such as 7d, 12h or 2026-12-22 18:30:00 (the office's time), as far as event_history_days goes back
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
     /// How many messages are shown
@@ -60,21 +61,20 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         (_, Some(code), _) => Wanted::Rule(code.clone()),
         (_, _, file) => Wanted::File(read(file.as_deref().unwrap_or(Path::new("-")))?),
     };
-    let database = endpoint(config)?.pool(1)?;
-    let mut client = database.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::pooled(config, "simulate").await?;
     client.batch_execute(QUIET).await?;
     let tx = client.build_transaction().read_only(true).start().await?;
     let mut trial = Trial::load(&tx, &wanted).await?;
     trial.configuration.python = config.python.limits();
     let now: DateTime<Utc> = tx.query_one("select sicantik_notify.clock()", &[]).await?.get(0);
+    let zone = zone(tx.client()).await?;
     let records = match args.since {
         Some(_) => None,
         None => Some(records(&tx, &trial, &args).await?),
     };
     let material = match (&records, args.since) {
         (Some(records), _) => Material::Records(records),
-        (None, since) => Material::Events(since.map_or(now, |s| s.before(now))),
+        (None, since) => Material::Events(since.map_or(now, |s| s.before(now, zone))),
     };
     let mut progress = Progress::new("looked at");
     let report = simulate(&tx, &trial, material, args.limit.into(), |n| progress.show(n)).await?;
@@ -83,8 +83,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     let shown = shown(&client, &report.examples).await?;
     let told = Told {
         what: match material {
-            Material::Records(_) => "records",
-            Material::Events(_) => "changes",
+            Material::Records(_) => "record",
+            Material::Events(_) => "change",
         },
         report: &report,
         shown: &shown,
@@ -98,7 +98,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
                 println!(
                     "Nothing was captured since {}: hooks capture what active triggers watch, and events are kept for \
                      event_history_days. To look at records instead, leave --since out.",
-                    since.format("%Y-%m-%d %H:%M:%S UTC")
+                    at_the_office(since, zone)
                 );
             }
             println!("Nothing was sent, and nothing was written.");
@@ -273,7 +273,7 @@ impl Told<'_> {
             .iter()
             .map(|(rule, n)| (rule.clone(), (*n).into()))
             .collect();
-        json!({"looked_at": report.looked_at, "what": self.what, "concerned": report.concerned, "messages": report.total(),
+        json!({"looked_at": report.looked_at, "what": format!("{}s", self.what), "concerned": report.concerned, "messages": report.total(),
                "messages_by_rule": messages, "held": report.held, "silent": silent, "inactive": self.inactive,
                "shown": self.shown.iter().map(Shown::json).collect::<Vec<_>>()})
     }
@@ -287,12 +287,14 @@ impl Told<'_> {
             );
         }
         println!(
-            "{} {} were looked at; the trigger is about {} of them.",
-            report.looked_at, self.what, report.concerned
+            "{} {} looked at; the trigger is about {} of them.",
+            many(report.looked_at, self.what),
+            if report.looked_at == 1 { "was" } else { "were" },
+            report.concerned
         );
         println!(
-            "{} messages would be enqueued{}.",
-            report.total(),
+            "{} would be enqueued{}.",
+            many(report.total(), "message"),
             match report.held {
                 0 => String::new(),
                 held => format!(", {held} of them held for a person"),
@@ -322,7 +324,10 @@ impl Told<'_> {
         }
         let more = report.total().saturating_sub(self.shown.len() as u64);
         if more > 0 && !self.shown.is_empty() {
-            println!("… and {more} more messages (--limit shows more of them).");
+            println!(
+                "… and {more} more {} (--limit shows more of them).",
+                noun(more, "message")
+            );
         }
     }
 }
@@ -361,8 +366,7 @@ pub(super) async fn shown<'a>(
     if examples.is_empty() {
         return Ok(Vec::new());
     }
-    let mut directory = Directory::default();
-    directory.refresh(client).await?;
+    let directory = Directory::survey(client).await?;
     let mut all = Vec::new();
     for example in examples {
         all.push(Shown::of(&directory, client, example).await?);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Done, Outcome, endpoint};
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::db::statements as sql;
 
@@ -14,9 +14,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = endpoint(config)?;
-    let client = endpoint.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let client = access::connect(config, "status").await?;
     let row = client.query_one(sql::STATUS.sql, &[]).await?;
     let numbers: Vec<(&str, i64)> = [
         "events_waiting",

@@ -5,12 +5,14 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::{Done, Outcome, endpoint, table};
+use super::moment::{shown_or, zone};
+use super::words::many;
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::deliver::directory::Directory;
 use crate::deliver::dispatcher::{Choice, Route};
 use crate::deliver::provider::{Client, Content, Header, ProviderKind, Timeouts};
-use crate::deliver::template::{Template, TemplateKey, lint, placeholders, sync};
+use crate::deliver::template::{Severity, Template, TemplateKey, lint, placeholders, sync};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,7 +23,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the templates, and whether each kind of provider can send them
-    List,
+    List {
+        /// Print a JSON array, for scripts
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what each kind of provider would send for a key
     Preview {
         /// The key that rules name
@@ -37,11 +43,19 @@ enum Action {
     ///
     /// Compares them with ours and stores what Meta says. The daemon does the same once a day. Exit code 3 if a template that
     /// Meta has does not fit ours.
-    Sync,
+    Sync {
+        /// Print a JSON array, for scripts
+        #[arg(long)]
+        json: bool,
+    },
     /// Look for faults in templates, and for rules without one
     ///
     /// Exit code 3 if there is one.
-    Lint,
+    Lint {
+        /// Print a JSON array, for scripts
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A JSON object.
@@ -57,14 +71,27 @@ pub(super) fn context(text: &str) -> Result<Values, String> {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = endpoint(config)?.pool(1)?.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    if let Action::Sync { json } = args.action {
+        return sync_all(config, json).await;
+    }
+    let client = access::connect(config, "template").await?;
     match args.action {
-        Action::List => list(&client).await,
+        Action::List { json } => list(&client, json).await,
         Action::Preview { key, context, json } => preview(&client, &key, context, json).await,
-        Action::Sync => sync_all(config, &client).await,
-        Action::Lint => {
-            let findings = lint(&**client).await?;
+        Action::Sync { .. } => Ok(Done::Well),
+        Action::Lint { json } => {
+            let findings = lint(&client).await?;
+            if json {
+                let rows: Vec<Value> = findings
+                    .iter()
+                    .map(|f| json!({"severity": word(f.severity), "about": f.about, "summary": f.summary, "remedy": f.remedy}))
+                    .collect();
+                println!("{}", serde_json::to_string_pretty(&rows)?);
+                return Ok(match findings.is_empty() {
+                    true => Done::Well,
+                    false => Done::NeedsAttention,
+                });
+            }
             for f in &findings {
                 println!("{}: {}\n    remedy: {}", f.about, f.summary, f.remedy);
             }
@@ -77,17 +104,34 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
     }
 }
 
-async fn list(client: &tokio_postgres::Client) -> Outcome {
-    let rows: Vec<Vec<String>> = client
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+async fn list(client: &tokio_postgres::Client, as_json: bool) -> Outcome {
+    let listed = client
         .query(
-            "select template_key, language, meta_name, meta, fonnte, \
-                    coalesce(to_char(meta_synced_at, 'YYYY-MM-DD HH24:MI'), 'never') \
-             from sicantik_notify.v_template order by template_key",
+            "select t.template_key, t.language, t.meta_name, t.meta, t.fonnte, t.meta_synced_at, to_jsonb(t.*) as whole \
+             from sicantik_notify.v_template t order by t.template_key",
             &[],
         )
-        .await?
+        .await?;
+    if as_json {
+        let rows: Vec<Value> = listed.iter().map(|r| r.get("whole")).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(Done::Well);
+    }
+    let zone = zone(client).await?;
+    let rows: Vec<Vec<String>> = listed
         .iter()
-        .map(|r| (0..6).map(|column| r.get(column)).collect())
+        .map(|r| {
+            let mut cells: Vec<String> = (0..5).map(|column| r.get(column)).collect();
+            cells.push(shown_or(r.get(5), zone, "never"));
+            cells
+        })
         .collect();
     table::print(
         &["key", "language", "name at Meta", "Meta", "gateways", "last sync"],
@@ -97,14 +141,13 @@ async fn list(client: &tokio_postgres::Client) -> Outcome {
 }
 
 async fn preview(
-    client: &deadpool_postgres::Client,
+    client: &tokio_postgres::Client,
     key: &str,
     context: Option<Values>,
     as_json: bool,
 ) -> Outcome {
     let key = TemplateKey::new(key)?;
-    let mut directory = Directory::default();
-    directory.refresh(client).await?;
+    let directory = Directory::survey(client).await?;
     let context = context.map_or_else(|| samples(directory.templates().values()), |values| values.0);
     let choice = directory.preview_all(&key, &context);
     if as_json {
@@ -183,7 +226,7 @@ fn lines(route: &Route) -> Vec<String> {
     }
 }
 
-fn choice_as_json(choice: &Choice) -> Value {
+pub(super) fn choice_as_json(choice: &Choice) -> Value {
     let routes: Vec<Value> = choice
         .routes
         .iter()
@@ -200,9 +243,10 @@ fn choice_as_json(choice: &Choice) -> Value {
     json!({"routes": routes, "skipped": skipped})
 }
 
-async fn sync_all(config: &Config, client: &deadpool_postgres::Client) -> Outcome {
+async fn sync_all(config: &Config, as_json: bool) -> Outcome {
+    let client = access::pooled(config, "template sync").await?;
     let mut directory = Directory::default();
-    directory.refresh(client).await?;
+    directory.refresh(&client).await?;
     let http = Client::new(Timeouts {
         connect: Duration::from_secs(config.deliver.connect_timeout_seconds),
         total: Duration::from_secs(config.deliver.request_timeout_seconds),
@@ -216,12 +260,26 @@ async fn sync_all(config: &Config, client: &deadpool_postgres::Client) -> Outcom
         return Err("no account of Meta is active: only Meta keeps templates".into());
     }
     let mut misfits = 0;
+    let mut told: Vec<Value> = Vec::new();
     for listed in accounts {
         let account = listed
             .account
             .as_ref()
             .map_err(|e| format!("{}: {e}", listed.name))?;
-        let report = sync::run(client, &http, account).await?;
+        let report = sync::run(&client, &http, account).await?;
+        misfits += report.ours.iter().filter(|judged| judged.unfit.is_some()).count();
+        if as_json {
+            let ours: Vec<Value> = report
+                .ours
+                .iter()
+                .map(|judged| {
+                    json!({"template_key": judged.key, "meta_name": judged.name, "language": judged.language,
+                           "status": judged.status.to_string(), "quality": judged.quality, "unfit": judged.unfit})
+                })
+                .collect();
+            told.push(json!({"provider": listed.name, "at_meta": report.at_meta, "usable": report.usable(), "templates": ours}));
+            continue;
+        }
         let rows: Vec<Vec<String>> = report
             .ours
             .iter()
@@ -244,13 +302,15 @@ async fn sync_all(config: &Config, client: &deadpool_postgres::Client) -> Outcom
             &rows,
         );
         println!(
-            "{}: {} templates at Meta, {} of our {} can be sent through it.",
+            "{}: {} at Meta, {} of our {} can be sent through it.",
             listed.name,
-            report.at_meta,
+            many(report.at_meta, "template"),
             report.usable(),
             report.ours.len()
         );
-        misfits += report.ours.iter().filter(|judged| judged.unfit.is_some()).count();
+    }
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&told)?);
     }
     Ok(if misfits == 0 {
         Done::Well

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use super::moment::moment;
-use super::{Done, Outcome, operator, table};
+use super::moment::{Moment, moment, shown_or, zone};
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -33,9 +33,9 @@ enum Action {
         /// It may choose records by a domain, and not only by ids
         #[arg(long)]
         may_use_domain: bool,
-        /// Until when it is valid, such as 2027-12-31 [default: for ever]
+        /// Until when it is valid, such as 2027-12-31 (the office's time, or with an offset) [default: for ever]
         #[arg(long, value_name = "TIME", value_parser = moment)]
-        expires: Option<DateTime<Utc>>,
+        expires: Option<Moment>,
     },
     /// List the tokens
     List {
@@ -51,7 +51,7 @@ enum Action {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let client = operator::act(config).await?;
+    let client = access::act(config, "token").await?;
     match args.action {
         Action::Create {
             name,
@@ -61,6 +61,8 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
             expires,
         } => {
             let triggers = (!all_triggers).then_some(trigger);
+            let zone = zone(&client).await?;
+            let expires = expires.map(|at| at.of(zone));
             let made = "select sicantik_notify.api_token_create($1, $2, $3, $4)";
             let token: String = client
                 .query_one(made, &[&name, &triggers, &expires, &may_use_domain])
@@ -89,10 +91,7 @@ async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Erro
             &[],
         )
         .await?;
-    let time = |row: &tokio_postgres::Row, column: &str| {
-        let at: Option<DateTime<Utc>> = row.get(column);
-        at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string())
-    };
+    let time = |row: &tokio_postgres::Row, column: &str| row.get::<_, Option<DateTime<Utc>>>(column);
     if as_json {
         let tokens: Vec<Value> = rows
             .iter()
@@ -110,6 +109,7 @@ async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Erro
         println!("There is no token; `sicantik-notifyd token create` makes one.");
         return Ok(());
     }
+    let zone = zone(client).await?;
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|r| {
@@ -123,8 +123,8 @@ async fn list(client: &Client, as_json: bool) -> Result<(), tokio_postgres::Erro
                 r.get("state"),
                 r.get("triggers"),
                 may.to_owned(),
-                time(r, "expires_at").unwrap_or_else(|| "never".into()),
-                time(r, "last_used_at").unwrap_or_else(|| "never".into()),
+                shown_or(time(r, "expires_at"), zone, "never"),
+                shown_or(time(r, "last_used_at"), zone, "never"),
             ]
         })
         .collect();

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::hooks::run_parts;
-use super::{Done, Outcome, owner_endpoint};
+use super::{Done, Outcome, access};
 use crate::capture::hooks::{self, TableScript};
 use crate::capture::replication::scripts::{Work, scripts};
 use crate::config::Config;
@@ -37,7 +37,7 @@ pub(super) struct Args {
 type Failed = Box<dyn Error + Send + Sync>;
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let endpoint = owner_endpoint(config)?;
+    let endpoint = access::endpoint(config, "uninstall")?;
     let mut client = endpoint.connect().await?;
     if migrate::found_version(&client).await? == 0 {
         println!("There is no schema sicantik_notify in {}.", endpoint.database());

@@ -36,6 +36,8 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "hooks/capture_source.sql",
     "hooks/publish_capture.sql",
     "hooks/hook_statements.sql",
+    "functions/asker.sql",
+    "functions/problem_raise.sql",
     "functions/host_identity.sql",
     "slot/slot_parts.sql",
     "slot/slot_statements.sql",
@@ -78,6 +80,7 @@ const FUNCTIONS: &[(&str, &str)] = files![
     "functions/cron_operations.sql",
     "functions/campaign.sql",
     "functions/fire_trigger.sql",
+    "functions/send_test.sql",
     "functions/api_token.sql",
     "functions/capture_acknowledge.sql",
     "functions/receipt_forget.sql",
@@ -102,6 +105,7 @@ const VIEWS: &[(&str, &str)] = files![
     "views/v_blacklist.sql",
     "views/v_attempt.sql",
     "views/v_decision.sql",
+    "views/v_event.sql",
     "views/v_trigger.sql",
     "views/v_rule.sql",
     "views/v_provider.sql",
@@ -270,7 +274,7 @@ pub async fn newer_version(client: &Client) -> Result<Option<i32>, tokio_postgre
 }
 
 /// The texts of all migrations, oldest first.
-pub(super) fn texts() -> Vec<String> {
+pub(crate) fn texts() -> Vec<String> {
     let mut all: Vec<Migration> = embedded::migrations::runner().get_migrations().clone();
     all.sort_by_key(Migration::version);
     all.iter().filter_map(|m| m.sql().map(str::to_owned)).collect()

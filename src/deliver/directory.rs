@@ -68,6 +68,23 @@ pub struct Provider {
 }
 
 impl Directory {
+    /// Reads what previews need, without a secret: for people, whose role reads none. An account counts as configured where its secrets
+    /// are set, whatever they are.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn survey(client: &tokio_postgres::Client) -> Result<Self, tokio_postgres::Error> {
+        let mut directory = Self {
+            templates: load::templates(client).await?,
+            keys: load::keys(client).await?,
+            ..Self::default()
+        };
+        for row in client.query(sql::PROVIDERS_SEEN.sql, &[]).await? {
+            directory.add_provider(&row, false);
+        }
+        Ok(directory)
+    }
+
     /// Reads providers (their circuits change all the time), and templates where the configuration has changed.
     ///
     /// # Errors

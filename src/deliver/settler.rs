@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::observe::metrics;
-use crate::queue::settle::{Settlement, Verdict, settle};
+use crate::queue::settle::{FinalState, Settlement, Verdict, settle};
 
 /// Most settlements in one transaction.
 pub const BATCH: usize = 500;
@@ -83,7 +84,13 @@ async fn attempt(database: &Database, batch: &[Settlement]) -> Result<(), Settle
     metrics::stage("settle", begun.elapsed());
     for settlement in batch.iter().filter(|s| !stale.contains(&s.id)) {
         match &settlement.verdict {
-            Verdict::Done { state, provider, .. } => metrics::finished(state.as_str(), provider.map(|p| p.1)),
+            Verdict::Done { state, provider, .. } => {
+                metrics::finished(state.as_str(), provider.map(|p| p.1));
+                if *state == FinalState::Sent {
+                    let since = |at: DateTime<Utc>| (Utc::now() - at).to_std().unwrap_or_default();
+                    metrics::sent(since(settlement.enqueued_at), settlement.changed_at.map(since));
+                }
+            }
             later => metrics::postponed(later.reason()),
         }
     }

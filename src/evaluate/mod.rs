@@ -29,7 +29,7 @@ pub mod rehearsal;
 pub mod repeat;
 mod rule;
 mod savepoint;
-mod settings;
+pub(crate) mod settings;
 pub mod snippets;
 pub mod targets;
 pub mod trial;

@@ -14,10 +14,9 @@ use serde_json::{Map, json};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
-use super::order::{Origin, note};
 use super::records::{Choice, Records};
 use super::simulate::{Material, Report, SimulateError, simulate};
-use crate::capture::fire::{Aim, Fired, Selection, fire_at};
+use crate::capture::fire::{Aim, Selection, fire_by_hand};
 use crate::evaluate::check::{Survey, flag, text};
 use crate::evaluate::configuration::Configuration;
 use crate::evaluate::definition::{Rule, Trigger};
@@ -269,7 +268,7 @@ impl Backfill {
     ///
     /// # Errors
     /// [`BackfillError`].
-    pub async fn fire(&self, tx: &Transaction<'_>, by: &str) -> Result<u64, BackfillError> {
+    pub async fn fire(&self, tx: &Transaction<'_>) -> Result<u64, BackfillError> {
         let alone = "select pg_advisory_xact_lock(hashtextextended('sicantik_notify.backfill', 0))";
         tx.execute(alone, &[]).await?;
         let kwargs = json!({"backfill": true})
@@ -285,11 +284,7 @@ impl Backfill {
                 changed: part.trigger.condition.column(),
             };
             let chosen = Selection::Domain(part.records.compiled());
-            let fired: Fired = fire_at(tx, aim, chosen, Some(&kwargs)).await?;
-            if fired.events > 0 {
-                note(tx, part.trigger.id, Origin::Backfill, by, &fired, &kwargs).await?;
-                events += fired.events;
-            }
+            events += fire_by_hand(tx, aim, chosen, &kwargs, "backfill").await?.events;
         }
         Ok(events)
     }
@@ -455,7 +450,7 @@ fn left_out(records: &mut Records, trigger: &Trigger, rule: &Rule, wish: &Wish) 
         "exists ({decisions} and d.outcome <> 'error' and d.decided_at >= ${since}::text::timestamptz)"
     );
     let waits = format!(
-        "(exists (select from sicantik_notify.event e where e.record_id = t.\"id\" and e.model = ${model}::text \
+        "(exists (select from sicantik_notify.v_event e where e.record_id = t.\"id\" and e.model = ${model}::text \
                   and case when e.target_trigger is null then e.op <> 'F' else e.target_trigger = ${of_trigger}::int8 end \
                   and coalesce(e.target_rule, ${id}::int8) = ${id}::int8) \
          or exists (select from sicantik_notify.event_set_aside s where s.record_id = t.\"id\" and s.model = ${model}::text \

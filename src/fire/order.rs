@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
-use crate::capture::fire::{Aim, Fired, Selection, fire_at};
+use crate::capture::fire::{Aim, Fired, Selection, fire_at, fire_by_hand};
 use crate::db::ids::TriggerId;
 use crate::evaluate::configuration::{load_aliases, present};
 use crate::host::catalog::{Catalog, Model};
@@ -13,23 +13,11 @@ use crate::lang::domain::{BaseRow, Compiled, DomainError, Source, compile};
 
 /// Where a firing comes from (`firing.source`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
+pub enum Origin<'a> {
+    /// The command line: the database knows who that is.
     Cli,
-    /// HTTP.
-    Api,
-    /// Changes that were missed.
-    Backfill,
-}
-
-impl Origin {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cli => "cli",
-            Self::Api => "api",
-            Self::Backfill => "backfill",
-        }
-    }
+    /// HTTP, with the name of the token.
+    Api(&'a str),
 }
 
 /// Which records.
@@ -53,9 +41,7 @@ pub struct Order<'a> {
     /// What the rules' code finds in `kwargs`.
     pub kwargs: &'a Map<String, Value>,
     /// Where it comes from.
-    pub origin: Origin,
-    /// Who asks.
-    pub by: &'a str,
+    pub origin: Origin<'a>,
 }
 
 /// Why nothing was fired.
@@ -112,9 +98,8 @@ impl From<tokio_postgres::Error> for OrderError {
 /// [`OrderError`]; then the transaction is of no use any more.
 pub async fn fire(tx: &Transaction<'_>, order: Order<'_>) -> Result<Fired, OrderError> {
     let (trigger, model) = target(tx, order.code, order.model).await?;
-    let kwargs = Some(order.kwargs);
-    let fired = match order.which {
-        Which::Ids([]) => return Err(OrderError::NoRecords),
+    match order.which {
+        Which::Ids([]) => Err(OrderError::NoRecords),
         Which::Ids(ids) => {
             // Ids need nothing of the host's catalogue, which takes longer to read than all the rest.
             let model = Model {
@@ -123,23 +108,35 @@ pub async fn fire(tx: &Transaction<'_>, order: Order<'_>) -> Result<Fired, Order
                 fields: std::collections::BTreeMap::new(),
                 order: Vec::new(),
             };
-            fire_at(tx, aim(trigger, &model), Selection::Ids(ids), kwargs).await?
+            put(tx, trigger, &model, Selection::Ids(ids), &order).await
         }
         Which::Domain(text) => {
             let (model, domain) = compiled(tx, &model, text).await?;
-            fire_at(tx, aim(trigger, &model), Selection::Domain(&domain), kwargs).await?
+            put(tx, trigger, &model, Selection::Domain(&domain), &order).await
         }
-    };
-    note(tx, trigger, order.origin, order.by, &fired, order.kwargs).await?;
-    Ok(fired)
+    }
 }
 
-fn aim(trigger: TriggerId, model: &Model) -> Aim<'_> {
-    Aim {
+async fn put(
+    tx: &Transaction<'_>,
+    trigger: TriggerId,
+    model: &Model,
+    selection: Selection<'_>,
+    order: &Order<'_>,
+) -> Result<Fired, OrderError> {
+    let aim = Aim {
         trigger,
         rule: None,
         model,
         changed: None,
+    };
+    match order.origin {
+        Origin::Cli => Ok(fire_by_hand(tx, aim, selection, order.kwargs, "cli").await?),
+        Origin::Api(token) => {
+            let fired = fire_at(tx, aim, selection, Some(order.kwargs)).await?;
+            note(tx, trigger, token, &fired, order.kwargs).await?;
+            Ok(fired)
+        }
     }
 }
 
@@ -195,24 +192,19 @@ async fn compiled(tx: &Transaction<'_>, model: &str, text: &str) -> Result<(Mode
     Ok((model.as_ref().clone(), domain))
 }
 
-/// Notes a firing. Several of one transaction and trigger are one run.
-///
-/// # Errors
-/// The server's.
-pub async fn note(
+/// Notes a firing over HTTP. Several of one transaction and trigger are one run.
+async fn note(
     tx: &Transaction<'_>,
     trigger: TriggerId,
-    origin: Origin,
-    by: &str,
+    token: &str,
     fired: &Fired,
     kwargs: &Map<String, Value>,
 ) -> Result<(), tokio_postgres::Error> {
     let noted = "insert into sicantik_notify.firing as f (trigger_id, source, fired_by, events, kwargs) \
-                 values ($1, $2, $3, $4, nullif($5::jsonb, '{}')) \
+                 values ($1, 'api', $2, $3, nullif($4::jsonb, '{}')) \
                  on conflict (xact, trigger_id) do update set events = f.events + excluded.events";
     let events = i64::try_from(fired.events).unwrap_or(i64::MAX);
     let kwargs = Value::Object(kwargs.clone());
-    tx.execute(noted, &[&trigger.0, &origin.as_str(), &by, &events, &kwargs])
-        .await?;
+    tx.execute(noted, &[&trigger.0, &token, &events, &kwargs]).await?;
     Ok(())
 }

@@ -29,7 +29,9 @@ const OWNER: &[&str] = &[
     "whatsapp_message",
 ];
 
-/// Tables that the daemon itself reads: the catalogue and records without secrets.
+/// Tables that the daemon itself reads: the catalogue and records without secrets. Operators read them too, so that what they write can
+/// be held against the host before it counts (`check`, `simulate`, `campaign dry-run`): what a rule of theirs reads comes to their eyes
+/// in its messages anyway.
 const RUNTIME: &[&str] = &[
     "ir_model",
     "ir_model_fields",
@@ -43,14 +45,9 @@ const RUNTIME: &[&str] = &[
     "signature_workflow",
 ];
 
-/// Tables that operators read, so that what they write can be held against the host before it counts: its catalogue, no records.
-const OPERATOR: &[&str] = &[
-    "ir_model",
-    "ir_model_fields",
-    "ir_model_fields_selection",
-    "ir_model_inherit",
-    "ir_module_module",
-];
+/// The roles that read the host themselves.
+const READERS: [&str; 2] = [DAEMON, "sicantik_notify_operator"];
+const DAEMON: &str = "sicantik_notifyd";
 
 /// A right that a role needs outside of our schema.
 struct Right {
@@ -111,10 +108,10 @@ pub async fn missing(
     client: &impl tokio_postgres::GenericClient,
     tables: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    lacking(client, tables).await
+    lacking(client, DAEMON, tables).await
 }
 
-/// Grants the daemon these columns and returns the statements that the connected role was not allowed to run.
+/// Grants the daemon and operators these columns and returns the statements that the connected role was not allowed to run.
 ///
 /// # Errors
 /// Whatever is not a missing right.
@@ -122,7 +119,7 @@ pub async fn grant_columns(
     client: &Client,
     tables: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
-    for statement in lacking(client, tables).await? {
+    for statement in both(client, tables).await? {
         match client.batch_execute(&statement).await {
             Err(error) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 return Err(error);
@@ -130,25 +127,37 @@ pub async fn grant_columns(
             _ => {}
         }
     }
-    lacking(client, tables).await
+    both(client, tables).await
+}
+
+async fn both(
+    client: &Client,
+    tables: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let mut statements = Vec::new();
+    for role in READERS {
+        statements.extend(lacking(client, role, tables).await?);
+    }
+    Ok(statements)
 }
 
 async fn lacking(
     client: &impl tokio_postgres::GenericClient,
+    role: &str,
     tables: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let query = "select c from unnest($2::text[]) c where exists (select from pg_catalog.pg_attribute a \
          where a.attrelid = to_regclass($1) and a.attname = c and not a.attisdropped) \
-         and not has_column_privilege('sicantik_notifyd', to_regclass($1), c, 'select') order by 1";
+         and not has_column_privilege($3::text::name, to_regclass($1), c, 'select') order by 1";
     let mut statements = Vec::new();
     for (table, columns) in tables {
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let name = format!("public.{}", quote(table));
-        let rows = client.query(query, &[&name, &columns]).await?;
+        let rows = client.query(query, &[&name, &columns, &role]).await?;
         let columns: Vec<String> = rows.iter().map(|row| quote(row.get(0))).collect();
         if !columns.is_empty() {
             statements.push(format!(
-                "grant select ({}) on {name} to sicantik_notifyd",
+                "grant select ({}) on {name} to {role}",
                 columns.join(", ")
             ));
         }
@@ -162,21 +171,24 @@ async fn rights(client: &Client) -> Result<Vec<Right>, tokio_postgres::Error> {
         .await?
         .get(0);
     // A hardened database grants neither of the two to everybody.
-    let mut rights = vec![Right {
-        held: "select has_database_privilege('sicantik_notifyd', current_database(), 'connect')".into(),
-        grant: format!("grant connect on database {database} to sicantik_notifyd"),
-    }];
-    for role in ["sicantik_notify_owner", "sicantik_notifyd"] {
+    let mut rights: Vec<Right> = READERS
+        .iter()
+        .map(|role| Right {
+            held: format!("select has_database_privilege('{role}', current_database(), 'connect')"),
+            grant: format!("grant connect on database {database} to {role}"),
+        })
+        .collect();
+    for role in ["sicantik_notify_owner"].iter().chain(&READERS) {
         rights.push(Right {
             held: format!("select has_schema_privilege('{role}', 'public', 'usage')"),
             grant: format!("grant usage on schema public to {role}"),
         });
     }
-    let tables = OWNER
-        .iter()
-        .map(|t| (t, "sicantik_notify_owner"))
-        .chain(RUNTIME.iter().map(|t| (t, "sicantik_notifyd")))
-        .chain(OPERATOR.iter().map(|t| (t, "sicantik_notify_operator")));
+    let tables = OWNER.iter().map(|t| (t, "sicantik_notify_owner")).chain(
+        READERS
+            .iter()
+            .flat_map(|role| RUNTIME.iter().map(move |t| (t, *role))),
+    );
     for (table, role) in tables {
         rights.push(Right {
             held: format!(

@@ -17,7 +17,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What each of the database's numbers means.
-const HELP: [(&str, &str, &str); 9] = [
+const HELP: [(&str, &str, &str); 13] = [
     ("sicantik_notify_queue_messages", "gauge", "Messages in the queue"),
     (
         "sicantik_notify_queue_oldest_due_seconds",
@@ -46,6 +46,26 @@ const HELP: [(&str, &str, &str); 9] = [
     ),
     ("sicantik_notify_problems", "gauge", "Rows of v_problem"),
     ("sicantik_notify_instances", "gauge", "Daemons that are alive"),
+    (
+        "sicantik_notify_leader",
+        "gauge",
+        "1: the daemon of that name runs jobs, cron triggers and campaigns",
+    ),
+    (
+        "sicantik_notify_campaigns",
+        "gauge",
+        "Campaigns that are not over, by state",
+    ),
+    (
+        "sicantik_notify_campaign_targets_left",
+        "gauge",
+        "Targets of running and paused campaigns that wait, or whose messages do",
+    ),
+    (
+        "sicantik_notify_capture_slot_lag_bytes",
+        "gauge",
+        "Backend logical: bytes of the server's log that the slot is behind",
+    ),
     (
         "sicantik_notify_host_writes_missed_total",
         "counter",
@@ -169,6 +189,28 @@ mod tests {
             assert!(known, "no section {section} in operations.md");
         }
         serde_json::from_str::<Value>(dashboard).expect("the dashboard is JSON");
+    }
+
+    /// Counters end with _total and nothing else does; times are seconds, sizes bytes.
+    #[test]
+    fn names_are_as_prometheus_wants_them() {
+        for (name, kind, help) in HELP {
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            assert!(!help.is_empty() && !help.ends_with('.'), "{name}");
+        }
+        for name in metrics::NAMES {
+            assert!(name.ends_with("_total") || name.ends_with("_seconds"), "{name}");
+        }
+        for name in HELP.iter().map(|h| h.0).chain(metrics::NAMES) {
+            assert!(name.starts_with("sicantik_notify_") && !odd_unit(name), "{name}");
+        }
+    }
+
+    /// Units that are not base units.
+    fn odd_unit(name: &str) -> bool {
+        ["_ms", "_milliseconds", "_minutes", "_hours", "_kb", "_mb"]
+            .iter()
+            .any(|u| name.trim_end_matches("_total").ends_with(u))
     }
 
     #[test]

@@ -16,15 +16,22 @@ const STALE: &str = "sicantik_notify_stale_settlements_total";
 const STAGE: &str = "sicantik_notify_stage_duration_seconds";
 const CALL: &str = "sicantik_notify_call_duration_seconds";
 const WAIT: &str = "sicantik_notify_event_wait_seconds";
+const QUEUED: &str = "sicantik_notify_message_wait_seconds";
+const WHOLE: &str = "sicantik_notify_change_to_sent_seconds";
 
 /// All that this process counts.
-pub const NAMES: [&str; 9] = [
-    EVENTS, DECISIONS, FINISHED, LATER, ATTEMPTS, STALE, STAGE, CALL, WAIT,
+pub const NAMES: [&str; 11] = [
+    EVENTS, DECISIONS, FINISHED, LATER, ATTEMPTS, STALE, STAGE, CALL, WAIT, QUEUED, WHOLE,
 ];
 
 /// From a claim of a millisecond to a provider's time-out.
 const BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
+
+/// Waits may be long: quiet hours, a rate limit, an account that is paused.
+const LONG: [f64; 14] = [
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 43_200.0, 86_400.0,
 ];
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -34,6 +41,8 @@ pub fn install() {
     let builder =
         PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS);
     let installed = builder
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Full(QUEUED.into()), &LONG))
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Full(WHOLE.into()), &LONG))
         .map_err(|e| e.to_string())
         .and_then(|b| b.install_recorder().map_err(|e| e.to_string()));
     match installed {
@@ -58,7 +67,21 @@ fn describe() {
         "Time of one batch by stage: evaluate, claim, settle"
     );
     describe_histogram!(CALL, Unit::Seconds, "Time of one call by provider");
-    describe_histogram!(WAIT, Unit::Seconds, "Time from a host write to its evaluation");
+    describe_histogram!(
+        WAIT,
+        Unit::Seconds,
+        "Time from a host write to its evaluation, which makes its messages"
+    );
+    describe_histogram!(
+        QUEUED,
+        Unit::Seconds,
+        "Time from a message's making to a provider's acceptance"
+    );
+    describe_histogram!(
+        WHOLE,
+        Unit::Seconds,
+        "Time from a host write to a provider's acceptance of its message"
+    );
 }
 
 /// All numbers of this process, in Prometheus' text format.
@@ -89,6 +112,14 @@ pub fn decided(outcome: &'static str) {
 /// A message left the queue.
 pub fn finished(state: &'static str, provider: Option<&'static str>) {
     counter!(FINISHED, "state" => state, "provider_type" => provider.unwrap_or("none")).increment(1);
+}
+
+/// A provider accepted a message, so long after it was made, and after the host's write behind it.
+pub fn sent(queued: Duration, whole: Option<Duration>) {
+    histogram!(QUEUED).record(queued.as_secs_f64());
+    if let Some(whole) = whole {
+        histogram!(WHOLE).record(whole.as_secs_f64());
+    }
 }
 
 /// A message went back: `retry`, `uncertain`, `held`, `provider`.

@@ -129,6 +129,10 @@ pub struct Settlement {
     pub attempts: Vec<FinishedAttempt>,
     /// What becomes of it.
     pub verdict: Verdict,
+    /// When it was enqueued.
+    pub enqueued_at: DateTime<Utc>,
+    /// When the host wrote, where a change stands behind it.
+    pub changed_at: Option<DateTime<Utc>>,
 }
 
 impl Settlement {
@@ -137,6 +141,8 @@ impl Settlement {
         Self {
             id: claimed.id,
             held: claimed.held,
+            enqueued_at: claimed.origin.created_at,
+            changed_at: claimed.origin.changed_at,
             attempts,
             verdict,
         }

@@ -12,6 +12,7 @@ use super::diff::{self, Action, Change};
 use super::document::Document;
 use super::shape::Shapes;
 use crate::evaluate::check::{Finding, Item, Severity};
+use crate::evaluate::settings::fault;
 
 /// One at a time: two files at once would be held against the same state.
 const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended('sicantik_notify.apply', 0))";
@@ -73,6 +74,10 @@ where
     if outcome.changes.is_empty() {
         return Ok(outcome);
     }
+    outcome.errors = settings(&document, &outcome.changes);
+    if !outcome.errors.is_empty() {
+        return Ok(outcome);
+    }
     outcome.doubts = followed(tx, &outcome.changes).await?;
     let before = survey(tx).await?;
     outcome.errors = diff::write(tx, &outcome.shapes, &document, &outcome.changes).await?;
@@ -81,6 +86,21 @@ where
         judge(&mut outcome, &document, &before, &after);
     }
     Ok(outcome)
+}
+
+/// Values that no setting of that name can have.
+fn settings(document: &Document, changes: &[Change]) -> Vec<Complaint> {
+    let given = changes
+        .iter()
+        .filter(|c| c.kind == "setting" && c.action != Action::Delete)
+        .filter_map(|c| document.entry(c.section, &c.key));
+    given
+        .filter_map(|entry| {
+            let found = fault(&entry.code(), entry.row.get("value")?.as_str()?)?;
+            let about = format!("setting {}", entry.code());
+            Some(Complaint::at(entry.place("value"), about, found.text).remedy(found.remedy))
+        })
+        .collect()
 }
 
 /// What follows Odoo's rows is made what they are again within seconds.

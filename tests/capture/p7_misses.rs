@@ -564,7 +564,7 @@ async fn the_daemon_raises_the_alarm_and_misses_add_up() {
         .await;
     write(&mut odoo, 1, "one").await;
     stand
-        .until("select exists (select from sicantik_notify.v_problem where about = 'capture misses' and summary like '1 host writes %')")
+        .until("select exists (select from sicantik_notify.v_problem where about = 'capture misses' and summary like '1 host write %')")
         .await;
     write(&mut odoo, 1, "two").await;
     write(&mut odoo, 1, "three").await;

@@ -232,7 +232,7 @@ async fn the_hosts_times_are_utc_and_each_kind_of_trigger_has_its_own_sign() {
             "--model",
             "sicantik.permit",
             "--since",
-            "2026-03-01 09:15:00",
+            "2026-03-01 09:15:00Z",
         ])
         .await;
     let left = |code: &str| {

@@ -166,7 +166,7 @@ async fn the_command_line_fires_a_domain_and_waits_for_the_decisions() {
     let (code, text) = desk.cli(&["fire", "by_hand", "--ids", "1", "--wait=0"]).await;
     assert_eq!(code, 3, "{text}");
     assert!(
-        text.contains("Fired by_hand for 1 records") && text.contains("no daemon is running"),
+        text.contains("Fired by_hand for 1 record ") && text.contains("no daemon is running"),
         "{text}"
     );
     desk.sql("delete from sicantik_notify.event").await;

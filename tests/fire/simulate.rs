@@ -68,7 +68,7 @@ async fn what_it_says_is_what_is_sent_and_nothing_changes_meanwhile() {
     for said in [
         "Not in force now, and simulated as if active: rule by_hand.",
         "5 records were looked at; the trigger is about 5 of them.",
-        "1 messages would be enqueued.",
+        "1 message would be enqueued.",
         "rule by_hand: rule_condition 1",
         "rule by_hand: repeated 1",
         "rule by_hand: no_recipient 1",

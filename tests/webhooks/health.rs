@@ -100,7 +100,9 @@ async fn numbers_for_prometheus_tell_what_happened_and_what_waits() {
         loop {
             let page = raw(&bench.address, &get("/metrics")).await;
             let waits = "sicantik_notify_queue_messages{rule=\"notify_permit_approved\",state=\"pending\",waiting_for=\"provider\"}";
-            if value(&page, waits) == Some(1.0) {
+            // Counted in the process a moment after the database has it.
+            let counted = "sicantik_notify_messages_postponed_total{reason=\"provider\"}";
+            if value(&page, waits) == Some(1.0) && value(&page, counted).is_some() {
                 return page;
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -144,6 +146,11 @@ async fn numbers_for_prometheus_tell_what_happened_and_what_waits() {
             1.0,
         ),
         ("sicantik_notify_event_wait_seconds_count", 1.0),
+        ("sicantik_notify_message_wait_seconds_bucket{le=\"86400\"}", 1.0),
+        ("sicantik_notify_change_to_sent_seconds_count", 1.0),
+        ("sicantik_notify_change_to_sent_seconds_bucket{le=\"86400\"}", 1.0),
+        ("sicantik_notify_campaigns{state=\"running\"}", 0.0),
+        ("sicantik_notify_campaign_targets_left", 0.0),
         ("sicantik_notify_instances{delivering=\"true\"}", 1.0),
         ("sicantik_notify_problems{severity=\"alarm\"}", 0.0),
         ("sicantik_notify_events_waiting", 0.0),

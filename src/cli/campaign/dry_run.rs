@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
-use super::{Client, Done, Failed, Meant, One, Outcome, duration, find, meant};
+use super::{Client, Done, Failed, Meant, One, Outcome, duration, find, many, meant};
 use crate::config::Config;
 use crate::db::ids::{CampaignId, PartnerId};
 use crate::deliver::directory::Directory;
@@ -69,7 +69,7 @@ pub(super) async fn execute(config: &Config, mut client: Client, args: &Args) ->
         rule: text("rule"),
         template_key,
     };
-    let other = super::endpoint(config)?.pool(1)?.get().await?;
+    let other = super::access::pooled(config, "campaign").await?;
     let found = look(&mut client, &other, &configuration, &campaign, &meant, args).await?;
     // Of all, as of those that were looked at.
     let messages = match found.looked_at {
@@ -122,8 +122,7 @@ async fn look(
     meant: &Meant,
     args: &Args,
 ) -> Result<Found, Failed> {
-    let mut directory = Directory::default();
-    directory.refresh(other).await?;
+    let directory = Directory::survey(other).await?;
     let categories: HashMap<String, String> = other
         .query(
             "select template_key, meta_category from sicantik_notify.template where meta_category is not null",
@@ -316,7 +315,10 @@ fn masked(phone: &str) -> String {
 }
 
 fn print(id: i64, found: &Found, messages: i64, long: Option<&str>, hours: Option<&str>) {
-    println!("Campaign {id}: its domain means {} records now.", found.records);
+    println!(
+        "Campaign {id}: its domain means {} now.",
+        many(found.records, "record")
+    );
     if found.looked_at < found.records {
         println!(
             "Looked at the first {} of them (--sample, --all):",
@@ -324,8 +326,9 @@ fn print(id: i64, found: &Found, messages: i64, long: Option<&str>, hours: Optio
         );
     }
     println!(
-        "  {} messages with template {}",
-        found.messages, found.template_key
+        "  {} with template {}",
+        many(found.messages, "message"),
+        found.template_key
     );
     for (way, n) in &found.ways {
         println!("    {n} through {way}");
@@ -362,11 +365,14 @@ fn print(id: i64, found: &Found, messages: i64, long: Option<&str>, hours: Optio
         format!("; only within {h} (send_window), which is not counted here")
     });
     match long {
-        Some(long) => println!("{about}{messages} messages in all; {long}{hours}."),
+        Some(long) => println!("{about}{} in all; {long}{hours}.", many(messages, "message")),
         None if hours.is_empty() => {
-            println!("{about}{messages} messages in all; no limit of the rule holds them up.")
+            println!(
+                "{about}{} in all; no limit of the rule holds them up.",
+                many(messages, "message")
+            )
         }
-        None => println!("{about}{messages} messages in all{hours}."),
+        None => println!("{about}{} in all{hours}.", many(messages, "message")),
     }
     println!("Nothing was written, and nothing was sent.");
 }

@@ -6,13 +6,15 @@ mod watch;
 use std::error::Error;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 
-use super::{Done, Outcome, endpoint, table};
+use super::moment::{self, Moment, moment, zone};
+use super::words::{many, noun};
+use super::{Done, Outcome, access, table};
 use crate::config::Config;
 use crate::db::statements as sql;
 use crate::evaluate::configuration::Configuration;
@@ -60,8 +62,8 @@ enum Action {
         #[command(flatten)]
         one: One,
         /// When: 2026-12-22 08:00 in the office's time zone, or with an offset [default: its own date]
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        at: Option<Moment>,
     },
     /// Pause it: nothing more of it is sent, except what is under way
     Pause(One),
@@ -98,8 +100,8 @@ struct Create {
     #[arg(long, value_name = "KEY")]
     template: Option<String>,
     /// When it is to start: 2026-12-22 08:00 in the office's time zone, or with an offset
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Moment>,
     /// Name for scripts
     #[arg(long)]
     code: Option<String>,
@@ -115,8 +117,7 @@ type Failed = Box<dyn Error + Send + Sync>;
 type Client = deadpool_postgres::Client;
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = endpoint(config)?.pool(1)?.get().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::pooled(config, "campaign").await?;
     match args.action {
         Action::Create(create) => self::create(&mut client, create).await,
         Action::List { json } => list(&client, json).await,
@@ -124,7 +125,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         Action::Start(one) => start(&mut client, &one).await,
         Action::Schedule { one, at } => {
             let zone = zone(&client).await?;
-            let at = at.map(|at| moment(&at, zone)).transpose()?;
+            let at = at.map(|at| at.of(zone));
             act(&client, &one, "schedule", &[&at]).await
         }
         Action::Pause(one) => act(&client, &one, "pause", &[]).await,
@@ -140,37 +141,6 @@ async fn find(client: &Client, campaign: &str) -> Result<(i64, Value), Failed> {
     let row = client.query_opt(sql::CAMPAIGN_LIST.sql, &[&campaign]).await?;
     let row = row.ok_or_else(|| format!("there is no campaign {campaign}; `campaign list` shows them"))?;
     Ok((row.get("id"), row.get("row")))
-}
-
-async fn zone(client: &Client) -> Result<Tz, Failed> {
-    let row = client
-        .query_opt(
-            "select value from sicantik_notify.setting where key = 'timezone'",
-            &[],
-        )
-        .await?;
-    let name = row.map_or_else(|| "Asia/Jakarta".to_owned(), |row| row.get::<_, String>(0));
-    Ok(name.parse()?)
-}
-
-/// A moment as people write it.
-fn moment(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
-    let wrong = || format!("{text:?} is no time: write it as 2026-12-22 08:00, or 2026-12-22T08:00:00+07:00");
-    let written = text.trim().replacen(' ', "T", 1);
-    if let Ok(at) = DateTime::parse_from_rfc3339(&written) {
-        return Ok(at.to_utc());
-    }
-    let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
-    let local = formats
-        .iter()
-        .find_map(|f| NaiveDateTime::parse_from_str(&written, f).ok());
-    let day = NaiveDate::parse_from_str(&written, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN));
-    let local = local.or(day.ok()).ok_or_else(wrong)?;
-    local
-        .and_local_timezone(zone)
-        .earliest()
-        .map(|at| at.to_utc())
-        .ok_or_else(wrong)
 }
 
 /// A domain that compiles, and that the daemon may read.
@@ -220,7 +190,7 @@ async fn create(client: &mut Client, args: Create) -> Outcome {
     let model = args.model.clone().unwrap_or_else(|| row.get(0));
     let (configuration, meant) = meant(client, &model, &args.domain).await?;
     let zone = configuration.office.timezone;
-    let at = args.at.as_deref().map(|at| moment(at, zone)).transpose()?;
+    let at = args.at.map(|at| at.of(zone));
     let id: i64 = client
         .query_one(
             "select sicantik_notify.campaign_create($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -241,8 +211,8 @@ async fn create(client: &mut Client, args: Create) -> Outcome {
         println!("{}", json!({"id": id, "records": meant.records}));
     } else {
         println!(
-            "Campaign {id} is a draft; its domain means {} records now.",
-            meant.records
+            "Campaign {id} is a draft; its domain means {} now.",
+            many(meant.records, "record")
         );
         println!("See what it would do with `campaign dry-run {id}`, start it with `campaign start {id}`.");
     }
@@ -279,12 +249,23 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// A column for people: moments in the office's zone.
+fn told(value: &Value, column: &str, zone: Tz) -> String {
+    let at = value
+        .as_str()
+        .filter(|_| column.ends_with("_at") || column.ends_with("_date") || column == "expected_end");
+    match at.and_then(|at| DateTime::parse_from_rfc3339(at).ok()) {
+        Some(at) => moment::shown(at.to_utc(), zone),
+        None => shown(value),
+    }
+}
+
 async fn show(client: &Client, one: &One) -> Outcome {
     let (_, row) = find(client, &one.campaign).await?;
     if one.json {
         println!("{}", serde_json::to_string_pretty(&row)?);
     } else {
-        print(&row);
+        print(&row, zone(client).await?);
     }
     Ok(match row["last_error"].is_null() {
         true => Done::Well,
@@ -292,7 +273,7 @@ async fn show(client: &Client, one: &One) -> Outcome {
     })
 }
 
-fn print(row: &Value) {
+fn print(row: &Value, zone: Tz) {
     let fields = [
         ("campaign", "id"),
         ("code", "code"),
@@ -303,6 +284,7 @@ fn print(row: &Value) {
         ("model", "target_model"),
         ("domain", "target_domain"),
         ("template", "template_key"),
+        ("made by", "created_by"),
         ("date", "scheduled_date"),
         ("started", "started_at"),
         ("finished", "finished_at"),
@@ -321,7 +303,7 @@ fn print(row: &Value) {
     ];
     for (name, column) in fields {
         if !row[column].is_null() {
-            println!("  {name:<13} {}", shown(&row[column]));
+            println!("  {name:<13} {}", told(&row[column], column, zone));
         }
     }
     for (reason, n) in row["skipped_why"].as_object().into_iter().flatten() {
@@ -356,10 +338,12 @@ async fn duration(
         format!("; outside of {window} nothing goes, which adds to it")
     });
     Ok(Some(format!(
-        "the rule sends {}: {messages} messages take {} at least, until {} UTC{hours}",
+        "the rule sends {}: {} {} {} at least, until {}{hours}",
         limits.join(" and "),
+        many(messages, "message"),
+        if messages == 1 { "takes" } else { "take" },
         span(seconds),
-        end.format("%Y-%m-%d %H:%M")
+        moment::shown(end, zone(client).await?)
     )))
 }
 
@@ -368,7 +352,7 @@ fn span(seconds: f64) -> String {
     match seconds {
         s if s >= 2.0 * 86_400.0 => format!("{} days", days.floor()),
         s if s >= 2.0 * 3600.0 => format!("{} hours", hours.floor()),
-        _ => format!("{} minutes", minutes.ceil()),
+        _ => format!("{0} {1}", minutes.ceil(), noun(minutes.ceil() as i64, "minute")),
     }
 }
 
@@ -378,7 +362,7 @@ async fn start(client: &mut Client, one: &One) -> Outcome {
     if matches!(row["state"].as_str(), Some("draft" | "scheduled")) {
         let (_, meant) = meant(client, &text("target_model"), &text("target_domain")).await?;
         if !one.json {
-            println!("Its domain means {} records now.", meant.records);
+            println!("Its domain means {} now.", many(meant.records, "record"));
             if let Some(long) = duration(client, &text("rule"), meant.records).await? {
                 println!("Mind: {long}.");
             }
@@ -419,22 +403,6 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_the_offices_unless_it_says_otherwise() {
-        let zone = chrono_tz::Asia::Jakarta;
-        let read = |text: &str| moment(text, zone).map(|at| at.to_rfc3339());
-        assert_eq!(
-            read("2026-12-22 08:00").as_deref(),
-            Ok("2026-12-22T01:00:00+00:00")
-        );
-        assert_eq!(read("2026-12-22").as_deref(), Ok("2026-12-21T17:00:00+00:00"));
-        assert_eq!(
-            read("2026-12-22 08:00:00+00:00").as_deref(),
-            Ok("2026-12-22T08:00:00+00:00")
-        );
-        assert!(read("tomorrow").is_err_and(|e| e.contains("2026-12-22 08:00")));
-    }
 
     #[test]
     fn a_million_at_a_hundred_an_hour_is_416_days() {

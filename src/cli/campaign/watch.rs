@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::{Client, Done, One, Outcome, find, shown};
+use super::moment::zone;
+use super::{Client, Done, One, Outcome, Tz, find, many, shown, told};
 
 /// How often the campaign is looked at.
 const LOOK: Duration = Duration::from_millis(1000);
@@ -14,6 +15,7 @@ const LOOK: Duration = Duration::from_millis(1000);
 pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
     let bar = (!one.json && std::io::stderr().is_terminal()).then(bar);
     let mut before = Value::Null;
+    let zone = zone(client).await?;
     loop {
         let (id, row) = find(client, &one.campaign).await?;
         let changed = [
@@ -29,9 +31,9 @@ pub(super) async fn execute(client: &Client, one: &One) -> Outcome {
         .iter()
         .any(|column| before[*column] != row[*column]);
         match &bar {
-            Some(bar) => draw(bar, &row),
+            Some(bar) => draw(bar, &row, zone),
             None if changed && one.json => println!("{row}"),
-            None if changed && row["state"] != "draft" => println!("{}", line(&row)),
+            None if changed && row["state"] != "draft" => println!("{}", line(&row, zone)),
             None => {}
         }
         let state = row["state"].as_str().unwrap_or_default();
@@ -80,15 +82,15 @@ fn units(row: &Value) -> (u64, u64) {
     (done, done + n("pending"))
 }
 
-fn draw(bar: &ProgressBar, row: &Value) {
+fn draw(bar: &ProgressBar, row: &Value, zone: Tz) {
     let (done, all) = units(row);
     bar.set_length(all.max(1));
     bar.set_position(done);
     bar.set_prefix(shown(&row["name"]));
-    bar.set_message(tail(row));
+    bar.set_message(tail(row, zone));
 }
 
-fn tail(row: &Value) -> String {
+fn tail(row: &Value, zone: Tz) -> String {
     let mut text = format!(
         "{}: sent {}, failed {}, skipped {}, pending {}",
         shown(&row["state"]),
@@ -100,11 +102,9 @@ fn tail(row: &Value) -> String {
     if let Some(rate) = row["per_hour"].as_f64().filter(|rate| *rate > 0.0) {
         text.push_str(&format!(", {rate:.0} an hour"));
     }
-    if let Some(end) = row["expected_end"].as_str() {
-        text.push_str(&format!(
-            ", at the earliest until {}",
-            end.get(..16).unwrap_or(end).replace('T', " ")
-        ));
+    if !row["expected_end"].is_null() {
+        let end = told(&row["expected_end"], "expected_end", zone);
+        text.push_str(&format!(", at the earliest until {end}"));
     }
     if let Some(waits) = row["waiting_for"].as_str() {
         text.push_str(&format!("; waits for {waits}"));
@@ -112,11 +112,11 @@ fn tail(row: &Value) -> String {
     text
 }
 
-fn line(row: &Value) -> String {
+fn line(row: &Value, zone: Tz) -> String {
     format!(
-        "{:>5}% of {} targets, {}",
+        "{:>5}% of {}, {}",
         shown(&row["percent"]),
-        shown(&row["targets"]),
-        tail(row)
+        many(row["targets"].as_i64().unwrap_or(0), "target"),
+        tail(row, zone)
     )
 }

@@ -41,7 +41,7 @@ pub(super) async fn permit(config: &Config, client: &Client) -> Result<Check, Fa
 }
 
 /// Active triggers and rules that cannot work.
-pub(super) async fn configuration(client: &mut Client) -> Result<Check, Failed> {
+pub(super) async fn configuration(client: &mut Client) -> Result<(Check, Configuration), Failed> {
     let tx = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -73,15 +73,11 @@ pub(super) async fn configuration(client: &mut Client) -> Result<Check, Failed> 
         }
     }
     let seen = format!("{} active triggers and rules of {}", active.len(), items.len());
-    Ok(Check::new("configuration", seen, findings))
+    Ok((Check::new("configuration", seen, findings), survey.configuration))
 }
 
 /// What the daemon lacks of the host, and what it may read without need.
-pub(super) async fn grants(client: &mut Client) -> Result<Check, Failed> {
-    let tx = client.transaction().await?;
-    let configuration = Configuration::load(&tx).await?;
-    tx.rollback().await?;
-    let client = &*client;
+pub(super) async fn grants(client: &Client, configuration: &Configuration) -> Result<Check, Failed> {
     let tables = configuration.tables();
     let mut findings: Vec<Finding> = Vec::new();
     let mut missing = host_grants::standing(client).await?;
@@ -90,7 +86,7 @@ pub(super) async fn grants(client: &mut Client) -> Result<Check, Failed> {
         findings.push(Finding::new(
             Severity::Alarm,
             "rights on Odoo's tables",
-            "the daemon may not read what it needs",
+            "the daemon, or an operator, may not read what is needed",
             format!("as the owner of the table: {statement}"),
         ));
     }

@@ -8,7 +8,8 @@ mod server;
 use serde_json::json;
 use tokio_postgres::Client;
 
-use super::{Done, Outcome, endpoint};
+use super::words::many;
+use super::{Done, Outcome, access};
 use crate::config::{Config, ConfigError};
 use crate::db::{Endpoint, inventory, migrate};
 use crate::deliver::directory::Directory;
@@ -97,7 +98,7 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         .through_pooler(config.database.pooler);
     let direct = match config.direct_url() {
         Err(ConfigError::NoSession) => None,
-        _ => Some(endpoint(config)?),
+        _ => Some(access::endpoint(config, "doctor")?),
     };
     let endpoint = direct.as_ref().unwrap_or(&way);
     let mut client = endpoint.connect().await?;
@@ -113,12 +114,15 @@ pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
         rights::attributes(&client).await?,
         rights::ours(&client).await?,
         host::permit(config, &client).await?,
-        host::configuration(&mut client).await?,
-        host::grants(&mut client).await?,
+    ];
+    let (check, configuration) = host::configuration(&mut client).await?;
+    checks.extend([
+        check,
+        host::grants(&client, &configuration).await?,
         schema(&client).await?,
         templates(&client).await?,
         credentials(config, endpoint, args.online).await?,
-    ];
+    ]);
     checks.push(problems(&client).await?);
     let worst = checks.iter().flat_map(|c| &c.findings).map(|f| f.severity).max();
     match args.json {
@@ -260,7 +264,7 @@ async fn problems(client: &Client) -> Result<Check, Failed> {
         .collect();
     let seen = match findings.len() {
         0 => "v_problem is empty".to_owned(),
-        n => format!("v_problem has {n} rows"),
+        n => format!("v_problem has {}", many(n, "row")),
     };
     Ok(Check::new("problems", seen, findings))
 }
@@ -289,9 +293,9 @@ fn print(checks: &[Check]) {
         all.filter(|f| f.severity == severity).count()
     };
     println!(
-        "{} alarms, {} warnings.",
-        count(Severity::Alarm),
-        count(Severity::Warning)
+        "{}, {}.",
+        many(count(Severity::Alarm), "alarm"),
+        many(count(Severity::Warning), "warning")
     );
 }
 

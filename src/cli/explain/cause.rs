@@ -31,6 +31,8 @@ pub(super) enum Why {
     NameMismatch,
     Waiting,
     Held,
+    Blacklisted,
+    Cancelled,
     Failed,
 }
 
@@ -63,6 +65,8 @@ impl Why {
             Self::NameMismatch => "name_mismatch",
             Self::Waiting => "waiting",
             Self::Held => "held",
+            Self::Blacklisted => "blacklisted",
+            Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
     }

@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio_postgres::{IsolationLevel, Transaction};
 
-use super::{Done, Outcome, endpoint};
+use super::moment::shown_or;
+use super::{Done, Outcome, access};
 use crate::config::Config;
 use crate::db::statements as sql;
 use crate::evaluate::check::Survey;
@@ -56,6 +57,16 @@ struct Focus {
     event: Option<i64>,
 }
 
+impl Focus {
+    /// What it is about, for people: the record, or, where a person put it into the queue, the message itself.
+    fn name(&self) -> String {
+        match (self.model.is_empty(), self.message) {
+            (true, Some(message)) => format!("message {message}"),
+            _ => format!("{},{}", self.model, self.record),
+        }
+    }
+}
+
 /// What is told.
 struct Told {
     focus: Focus,
@@ -65,8 +76,7 @@ struct Told {
 }
 
 pub(super) async fn execute(config: &Config, args: Args) -> Outcome {
-    let mut client = endpoint(config)?.connect().await?;
-    crate::db::migrate::check_version(&client).await?;
+    let mut client = access::connect(config, "explain").await?;
     client
         .batch_execute("set statement_timeout = '30s'; set timezone = 'UTC'; set jit = off")
         .await?;
@@ -141,7 +151,11 @@ async fn tell(
     limit: i64,
 ) -> Result<Told, tokio_postgres::Error> {
     let whole = focus.message.is_none() && focus.event.is_none();
+    // What the views say of times is for people.
+    tx.batch_execute("select set_config('TimeZone', sicantik_notify.office_zone(), true)")
+        .await?;
     let mut chapters = read::chapters(tx, &focus.model, focus.record, focus.message, whole, limit).await?;
+    tx.batch_execute("set local timezone = 'UTC'").await?;
     if !whole {
         narrow(&mut chapters, &focus);
     }
@@ -238,17 +252,18 @@ fn report(told: &Told) -> Value {
         .collect();
     let causes: Vec<Value> = told.causes.iter().map(Cause::json).collect();
     let focus = &told.focus;
-    json!({"subject": {"model": focus.model, "record": focus.record, "event": focus.event, "message": focus.message},
+    let (model, record) = match focus.model.is_empty() {
+        true => (None, None),
+        false => (Some(&focus.model), Some(focus.record)),
+    };
+    json!({"subject": {"model": model, "record": record, "event": focus.event, "message": focus.message},
            "known": told.exists || !told.stories.is_empty(), "stories": stories, "causes": causes})
 }
 
 fn print(told: &Told, zone: chrono_tz::Tz) {
-    let name = format!("{},{}", told.focus.model, told.focus.record);
+    let name = told.focus.name();
     for story in &told.stories {
-        let at = story
-            .at
-            .map(|at| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string());
-        println!("{name}, {}", at.unwrap_or_else(|| "at an unknown time".into()));
+        println!("{name}, {}", shown_or(story.at, zone, "at an unknown time"));
         for step in &story.steps {
             let at = step
                 .at

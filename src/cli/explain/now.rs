@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 
+use super::super::moment;
 use super::cause::{Cause, Why, add};
 use crate::db::statements as sql;
 use crate::deliver::directory;
@@ -67,7 +68,7 @@ pub(super) async fn daemon(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_
 /// Why no provider can take a message.
 pub(super) async fn provider(tx: &Transaction<'_>) -> Result<Option<Cause>, tokio_postgres::Error> {
     let mut reasons = Vec::new();
-    for row in tx.query(sql::PROVIDERS.sql, &[]).await? {
+    for row in tx.query(sql::PROVIDERS_SEEN.sql, &[]).await? {
         let name: &str = row.get("name");
         let Ok(kind) = row.get::<_, &str>("provider_type").parse::<ProviderKind>() else {
             continue;
@@ -75,8 +76,7 @@ pub(super) async fn provider(tx: &Transaction<'_>) -> Result<Option<Cause>, toki
         let lacks = directory::account(&row, kind).err();
         match () {
             () if !row.get::<_, bool>("active") => reasons.push(format!("{name} is inactive")),
-            // A credential is given to the daemon's process, not to this one.
-            () if lacks.as_ref().is_some_and(|l| !l.contains("systemd credential")) => {
+            () if lacks.is_some() => {
                 reasons.push(format!(
                     "{name} is not configured ({})",
                     lacks.unwrap_or_default()
@@ -130,7 +130,8 @@ pub(super) async fn find(
     };
     let table = format!("public.{}", record::quote(&known.table));
     let readable = "select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = to_regclass($1) and a.attnum > 0 \
-                    and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'select')";
+                    and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'select') \
+                    and has_column_privilege('sicantik_notifyd'::name, a.attrelid, a.attnum, 'select')";
     let rows = tx.query(readable, &[&table]).await?;
     let columns: Vec<&str> = rows.iter().map(|r| r.get(0)).collect();
     if !columns.contains(&"id") {
@@ -251,18 +252,19 @@ async fn capture(
     };
     let published = "select code, published_at, published_at > ($2::text)::timestamp at time zone 'UTC' \
                      from sicantik_notify.v_trigger where model = $1 and active and trigger_type like 'on\\_%' order by 1";
+    let zone = survey.configuration.office.timezone;
     let (mut late, mut first) = (Vec::new(), None);
     for found in tx.query(published, &[&model, &written]).await? {
         if found.get::<_, Option<bool>>(2) == Some(true) {
             let (code, at): (&str, chrono::DateTime<chrono::Utc>) = (found.get(0), found.get(1));
             first.get_or_insert_with(|| code.to_owned());
-            late.push(format!("{code} ({} UTC)", at.format("%Y-%m-%d %H:%M:%S")));
+            late.push(format!("{code} ({})", moment::shown(at, zone)));
         }
     }
     if let Some(code) = first {
         let text = format!(
-            "the record was last written at {} UTC, before these triggers were in force: {}",
-            written.replace('T', " "),
+            "the record was last written at {}, before these triggers were in force: {}",
+            at_the_office(&written, zone),
             late.join(", ")
         );
         let record = row.and_then(|r| r.get("id")).and_then(Value::as_i64).unwrap_or(0);
@@ -270,6 +272,14 @@ async fn capture(
         add(causes, Cause::new(Why::BeforePublication, text, remedy));
     }
     Ok(())
+}
+
+/// Odoo's UTC, which does not say so, on the office's clock.
+fn at_the_office(written: &str, zone: chrono_tz::Tz) -> String {
+    match written.replacen(' ', "T", 1).parse::<chrono::NaiveDateTime>() {
+        Ok(at) => moment::shown(at.and_utc(), zone),
+        Err(_) => format!("{written} UTC"),
+    }
 }
 
 /// What to do for a record that was written before a trigger was in force.

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::super::moment::shown as at_the_office;
+use super::super::words::many;
 use super::cause::{Cause, Why, add, undelivered};
 use super::now::{
     before_publication, looks_for, name_mismatch, no_number, no_recipient, repeated_remedy, rule_inactive,
@@ -69,9 +71,7 @@ impl Teller<'_> {
 
     /// A moment in the office's zone.
     pub(super) fn when(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone)
-            .format("%Y-%m-%d %H:%M:%S %Z")
-            .to_string()
+        at_the_office(at, self.zone)
     }
 
     fn change(&self, chapter: &Chapter, story: &mut Story) {
@@ -152,8 +152,8 @@ impl Teller<'_> {
                 at: None,
                 kind: "again",
                 text: format!(
-                    "the change was taken up again for {whom}, after {} failures",
-                    change.tries
+                    "the change was taken up again for {whom}, after {}",
+                    many(change.tries, "failure")
                 ),
                 data: json!({"tries": change.tries}),
             });
@@ -514,7 +514,7 @@ impl Teller<'_> {
             };
             let text = format!(
                 "the change was set aside{whom} after {}: {}; {next}",
-                times(aside.tries.into(), "try"),
+                many(aside.tries, "try"),
                 aside.error
             );
             let ids: Vec<&Value> = aside
@@ -547,12 +547,16 @@ impl Teller<'_> {
     }
 
     fn message(&self, m: &Message, story: &mut Story) {
-        let partner = m.partner.map(|p| format!("partner {p} ")).unwrap_or_default();
         let name = m
             .partner_name
             .as_ref()
             .map(|n| format!("{n}, "))
             .unwrap_or_default();
+        let whom = match (m.partner, name.is_empty()) {
+            (Some(partner), _) => format!("partner {partner} ({name}{})", m.phone),
+            (None, false) => format!("{name}{}", m.phone),
+            (None, true) => m.phone.clone(),
+        };
         let rule = m
             .rule
             .as_ref()
@@ -561,7 +565,7 @@ impl Teller<'_> {
         story.steps.push(Step {
             at: Some(m.created),
             kind: "message",
-            text: format!("message {} was enqueued{rule}: to {partner}({name}{}), template {}", m.id, m.phone, m.template),
+            text: format!("message {} was enqueued{rule}: to {whom}, template {}", m.id, m.template),
             data: json!({"message": m.id, "rule": m.rule, "trigger": m.trigger, "partner": m.partner, "phone": m.phone,
                          "template": m.template, "event": m.event}),
         });
@@ -647,7 +651,11 @@ impl Teller<'_> {
         });
         if m.state != "sent" {
             let error = error.cloned().unwrap_or_default();
-            let why = undelivered(&error);
+            let why = match (m.state.as_str(), m.code.as_deref()) {
+                (_, Some("blacklisted")) => Why::Blacklisted,
+                ("cancelled", _) => Why::Cancelled,
+                _ => undelivered(&error),
+            };
             let text = format!("message {} ended as {}: {error}{code}", m.id, m.state);
             add(&mut story.causes, Cause::new(why, text, remedy(why)));
         }
@@ -660,7 +668,7 @@ impl Teller<'_> {
             _ => String::new(),
         };
         let tries = if m.tries > 0 {
-            format!(", after {}", times(m.tries, "failed try"))
+            format!(", after {}", many(m.tries, "failed try"))
         } else {
             String::new()
         };
@@ -721,15 +729,6 @@ fn told(chapter: &Chapter, grouped: &Decision) -> bool {
     told.any(|d| d.outcome == "enqueued")
 }
 
-/// `1 try`, `2 tries`.
-fn times(n: i32, what: &str) -> String {
-    match (n, what.strip_suffix('y')) {
-        (1, _) => format!("1 {what}"),
-        (n, Some(stem)) => format!("{n} {stem}ies"),
-        (n, None) => format!("{n} {what}s"),
-    }
-}
-
 fn remedy(why: Why) -> &'static str {
     match why {
         Why::TemplateMissing => {
@@ -737,6 +736,11 @@ fn remedy(why: Why) -> &'static str {
         }
         Why::NoProvider => "set up or activate a provider in sicantik_notify.provider",
         Why::Waiting => "nothing: it goes by itself",
+        Why::Blacklisted => {
+            "nothing, where the person wants no messages; otherwise `sicantik-notifyd blacklist remove NUMBER`, or take it off Odoo's list, \
+             and then `queue retry`"
+        }
+        Why::Cancelled => "`sicantik-notifyd queue retry` makes it anew",
         _ => "see the attempts above for what the provider said",
     }
 }
@@ -830,13 +834,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_masked_and_times_are_counted() {
+    fn numbers_are_masked() {
         assert_eq!(masked("mobile", &json!("+6281234567890")), json!("+6281****890"));
         assert_eq!(masked("phone", &json!("0812")), json!("****"));
         assert_eq!(masked("phone", &Value::Null), Value::Null);
         assert_eq!(masked("name", &json!("Budi Santoso")), json!("Budi Santoso"));
-        assert_eq!(times(1, "try"), "1 try");
-        assert_eq!(times(3, "failed try"), "3 failed tries");
-        assert_eq!(times(2, "failure"), "2 failures");
     }
 }

@@ -169,8 +169,7 @@ impl Call<'_> {
             model: self.asked.model.as_deref(),
             which: self.asked.which(),
             kwargs: &self.asked.parameters,
-            origin: Origin::Api,
-            by: &self.caller.name,
+            origin: Origin::Api(&self.caller.name),
         };
         let fired = order::fire(&tx, order).await?;
         if fired.events > u64::from(self.most) {
