@@ -8,10 +8,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $host_partner$
 begin
+    -- Materialized: a plain subquery would be merged, and the whole row made into JSON once for each of the columns below.
     return query
+    with d as materialized (
+        select to_jsonb(p.*) as doc from public.res_partner p where p.id = any (p_ids)
+    )
     select (d.doc ->> 'id')::bigint, d.doc ->> 'name', d.doc ->> 'whatsapp_number', d.doc ->> 'mobile', d.doc ->> 'phone',
            coalesce((d.doc ->> 'whatsapp_opt_in')::boolean, false), coalesce((d.doc ->> 'active')::boolean, false), d.doc ->> 'lang'
-    from (select to_jsonb(p.*) as doc from public.res_partner p where p.id = any (p_ids)) d;
+    from d;
 end
 $host_partner$;
 comment on function sicantik_notify.host_partner(bigint[]) is 'Names, numbers and consent of partners of the host';

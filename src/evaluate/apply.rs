@@ -15,6 +15,7 @@ use super::cases::{cases, fired};
 use super::configuration::Configuration;
 use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
+use super::firing::Foretold;
 use super::permits::Permits;
 use super::question::{Asking, Question};
 use super::rehearsal::Rehearsal;
@@ -82,6 +83,7 @@ pub(super) async fn apply_with(
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        foretold: Foretold::default(),
         rehearsal,
     };
     batch.run(changes).await?;
@@ -106,6 +108,8 @@ pub(super) struct Batch<'a> {
     pub(super) messages: usize,
     /// Permits behind documents; read once a batch.
     pub(super) permits: Permits,
+    /// Of the trigger that is looked at.
+    pub(super) foretold: Foretold,
     /// Nothing is written: marks are read, messages are kept here.
     pub(super) rehearsal: Option<Rehearsal>,
 }

@@ -9,8 +9,9 @@ use tokio_postgres::Transaction;
 
 use super::apply::{self, Limits, Outcomes};
 use super::configuration::Configuration;
-use super::decision;
-use crate::capture::event::coalesce;
+use super::decision::{self, Decision};
+use super::savepoint::attempt;
+use crate::capture::event::{Change, coalesce};
 use crate::db::statements as sql;
 use crate::observe::metrics;
 
@@ -72,15 +73,78 @@ pub async fn evaluate(
     limit: u32,
     timeout_seconds: u64,
 ) -> Result<Round, BatchError> {
+    let tx = begin(client, timeout_seconds).await?;
+    let taken = match take(&tx, configuration, limit).await? {
+        Ok(taken) => taken,
+        Err(round) => return Ok(round),
+    };
     let limits = Limits {
         deadline: Instant::now() + Duration::from_secs(timeout_seconds),
         alone: limit <= 1,
     };
+    let done = settle(&tx, configuration, limits, &taken).await?;
+    finish(tx, configuration, &taken, done).await
+}
+
+/// Evaluates the events of the oldest record. Where the server refuses to, they are set aside as a whole, in the same transaction: nobody
+/// else can take them in between, and no other record is taken for the one that failed.
+///
+/// # Errors
+/// [`BatchError`]; then nothing happened, and the events are where they were.
+pub async fn evaluate_alone(
+    client: &mut deadpool_postgres::Client,
+    configuration: &Configuration,
+    timeout_seconds: u64,
+) -> Result<Round, BatchError> {
+    let tx = begin(client, timeout_seconds).await?;
+    let taken = match take(&tx, configuration, 1).await? {
+        Ok(taken) => taken,
+        Err(round) => return Ok(round),
+    };
+    let limits = Limits {
+        deadline: Instant::now() + Duration::from_secs(timeout_seconds),
+        alone: true,
+    };
+    let done = match attempt(&tx, settle(&tx, configuration, limits, &taken)).await? {
+        Ok(done) => done,
+        Err(BatchError::Server(error)) if !error.is_closed() => {
+            let error = crate::db::describe(&error);
+            tracing::error!(
+                error,
+                "A record could not be evaluated; its events are set aside."
+            );
+            set_all_aside(&tx, &taken, error).await?
+        }
+        Err(error) => return Err(error),
+    };
+    finish(tx, configuration, &taken, done).await
+}
+
+async fn begin(
+    client: &mut deadpool_postgres::Client,
+    timeout_seconds: u64,
+) -> Result<deadpool_postgres::Transaction<'_>, tokio_postgres::Error> {
     let tx = client.transaction().await?;
     tx.batch_execute(&format!("set local statement_timeout = '{timeout_seconds}s'"))
         .await?;
-    let Some(rows) = claim(&tx, limit).await? else {
-        return Ok(Round::Idle);
+    Ok(tx)
+}
+
+/// Events that this transaction holds.
+struct Taken {
+    rows: Vec<tokio_postgres::Row>,
+    changes: Vec<Change>,
+    now: DateTime<Utc>,
+}
+
+/// Takes the events of the oldest records, or says why there is nothing to do.
+async fn take(
+    tx: &Transaction<'_>,
+    configuration: &Configuration,
+    limit: u32,
+) -> Result<Result<Taken, Round>, tokio_postgres::Error> {
+    let Some(rows) = claim(tx, limit).await? else {
+        return Ok(Err(Round::Idle));
     };
     let at = tx
         .query_one(
@@ -89,64 +153,83 @@ pub async fn evaluate(
         )
         .await?;
     if at.get::<_, i64>(0) != configuration.version {
-        return Ok(Round::Stale);
+        return Ok(Err(Round::Stale));
     }
     let changes = coalesce(&rows);
+    let now = at.get(1);
+    Ok(Ok(Taken { rows, changes, now }))
+}
+
+/// What a batch came to, before it is committed.
+struct Done {
+    decisions: Vec<Decision>,
+    messages: usize,
+    set_aside: usize,
+}
+
+async fn settle(
+    tx: &Transaction<'_>,
+    configuration: &Configuration,
+    limits: Limits,
+    taken: &Taken,
+) -> Result<Done, BatchError> {
     let Outcomes {
         decisions,
         aside,
         messages,
         ..
-    } = apply::apply(&tx, configuration, at.get(1), limits, &changes).await?;
-    store_set_aside(&tx, &aside).await?;
-    decision::store(&tx, &decisions).await?;
-    delete(&tx, &rows, configuration.keeps_history()).await?;
-    tx.commit().await?;
-    decision::announce(&decisions);
-    let now: DateTime<Utc> = at.get(1);
-    for change in &changes {
-        metrics::waited((now - change.at).to_std().unwrap_or_default());
-    }
-    Ok(Round::Done(Summary {
-        events: rows.len(),
-        changes: changes.len(),
+    } = apply::apply(tx, configuration, taken.now, limits, &taken.changes).await?;
+    store_set_aside(tx, &aside).await?;
+    decision::store(tx, &decisions).await?;
+    Ok(Done {
+        decisions,
         messages,
         set_aside: aside.len(),
-    }))
+    })
 }
 
-/// Sets the events of the oldest record aside, whole, because evaluating it alone failed too.
-///
-/// # Errors
-/// [`BatchError`].
-pub async fn set_aside_oldest(
-    client: &mut deadpool_postgres::Client,
-    configuration: &Configuration,
-    error: &str,
-) -> Result<Round, BatchError> {
-    let tx = client.transaction().await?;
-    let Some(rows) = claim(&tx, 1).await? else {
-        return Ok(Round::Idle);
-    };
-    let changes = coalesce(&rows);
-    let aside: Vec<SetAside> = changes
+async fn set_all_aside(
+    tx: &Transaction<'_>,
+    taken: &Taken,
+    error: String,
+) -> Result<Done, tokio_postgres::Error> {
+    let aside: Vec<SetAside> = taken
+        .changes
         .iter()
         .map(|c| SetAside {
             ids: c.event_ids(),
             trigger: c.target_trigger.map(|t| t.0),
             rule: c.target_rule.map(|r| r.0),
-            error: error.to_owned(),
+            error: error.clone(),
             tries: c.tries,
         })
         .collect();
-    store_set_aside(&tx, &aside).await?;
-    delete(&tx, &rows, configuration.keeps_history()).await?;
-    tx.commit().await?;
-    Ok(Round::Done(Summary {
-        events: rows.len(),
-        changes: changes.len(),
+    store_set_aside(tx, &aside).await?;
+    Ok(Done {
+        decisions: Vec::new(),
         messages: 0,
         set_aside: aside.len(),
+    })
+}
+
+/// The events go in the transaction that holds what they came to.
+async fn finish(
+    tx: deadpool_postgres::Transaction<'_>,
+    configuration: &Configuration,
+    taken: &Taken,
+    done: Done,
+) -> Result<Round, BatchError> {
+    delete(&tx, &taken.rows, configuration.keeps_history()).await?;
+    tx.commit().await?;
+    decision::announce(&done.decisions);
+    for change in &taken.changes {
+        metrics::waited((taken.now - change.at).to_std().unwrap_or_default());
+    }
+    Ok(Round::Done(Summary {
+        events: taken.rows.len(),
+        changes: taken.changes.len(),
+        messages: done.messages,
+        set_aside: done.set_aside,
     }))
 }
 

@@ -1,11 +1,18 @@
 //! One trigger: which changes it fires on, its condition, and its rules in their order.
 
+use std::collections::HashMap;
+
 use super::apply::Batch;
 use super::batch::BatchError;
 use super::cases::Case;
-use super::conditions::{Verdict, ask};
+use super::conditions::{Verdict, ask, ask_together};
 use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
+use crate::db::ids::RuleId;
+use crate::lang::domain::Compiled;
+
+/// What the conditions of rules say of the trigger's records, as far as it was asked for all of them at once.
+pub(super) type Foretold = HashMap<RuleId, Vec<Verdict>>;
 
 impl Batch<'_> {
     pub(super) async fn trigger(&mut self, trigger: &Trigger, cases: &[Case<'_>]) -> Result<(), BatchError> {
@@ -19,6 +26,7 @@ impl Batch<'_> {
         if active.is_empty() {
             self.no_rule(trigger, &hits);
         }
+        self.foretold = self.foretell(trigger, &active, &hits).await?;
         for rule in active {
             let meant = |c: &&&Case<'_>| c.change.target_rule.is_none_or(|r| r == rule.id);
             let meant: Vec<&Case<'_>> = hits.iter().filter(meant).copied().collect();
@@ -92,6 +100,28 @@ impl Batch<'_> {
             Err(error) if self.too_slow(&error) => Err(BatchError::TooSlow),
             Err(error) => Ok(Err(crate::db::describe(&error))),
         }
+    }
+
+    /// The conditions of a trigger's rules asked together: a statement for all of them where several must ask the server.
+    async fn foretell(
+        &self,
+        trigger: &Trigger,
+        rules: &[&Rule],
+        hits: &[&Case<'_>],
+    ) -> Result<Foretold, BatchError> {
+        // What is meant for one rule only is not asked of all.
+        if rules.len() < 2 || hits.iter().any(|case| case.change.target_rule.is_some()) {
+            return Ok(Foretold::default());
+        }
+        let mut compiled = Vec::new();
+        for rule in rules {
+            let question = rule.plan.as_ref().ok().and_then(|plan| plan.domain.as_ref());
+            compiled.extend(self.compiled(question).ok().map(|domain| (rule.id, domain)));
+        }
+        let domains: Vec<Option<&Compiled>> = compiled.iter().map(|(_, domain)| domain.as_deref()).collect();
+        let verdicts = ask_together(self.tx, &domains, &trigger.model, hits).await?;
+        let ids = compiled.iter().map(|(id, _)| *id);
+        Ok(ids.zip(verdicts.into_iter().flatten()).collect())
     }
 
     fn no_rule(&mut self, trigger: &Trigger, hits: &[&Case<'_>]) {

@@ -38,6 +38,7 @@ pub mod trigger;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::{hooks, plan, wake::Wakefulness};
@@ -87,10 +88,12 @@ pub struct Evaluator {
 
 /// What it remembers from round to round.
 struct State {
-    configuration: Option<Configuration>,
+    configuration: Option<Arc<Configuration>>,
     /// When configuration and hooks were last looked at.
     verified: Option<Instant>,
     pace: Pace,
+    /// The last batch was full: there is more than one of them can take.
+    backlog: bool,
 }
 
 impl Evaluator {
@@ -101,6 +104,7 @@ impl Evaluator {
             configuration: None,
             verified: None,
             pace: Pace::new(self.config.batch_records),
+            backlog: false,
         };
         while !stop.is_cancelled() {
             self.pulse.beat();
@@ -149,18 +153,18 @@ impl Evaluator {
             let loaded = self.refresh(&mut client).await?;
             self.look_after_capture(&client).await?;
             state.verified = Some(Instant::now());
-            state.configuration = Some(loaded);
+            state.configuration = Some(Arc::new(loaded));
         }
         if !self.config.enabled {
             return Ok(false);
         }
-        let Some(configuration) = &state.configuration else {
+        let Some(configuration) = state.configuration.clone() else {
             return Ok(true);
         };
         client
             .execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)])
             .await?;
-        let round = self.batch(&mut client, configuration, &mut state.pace).await?;
+        let round = self.batches(&mut client, &configuration, state).await?;
         // After the batch, whose run may be over with it.
         let flushed = digest::flush(&mut client).await?;
         if flushed > 0 {
@@ -168,8 +172,7 @@ impl Evaluator {
             self.wakes.messages.notify_one();
         }
         match round {
-            Round::Done(done) => {
-                self.announce(&done);
+            Round::Done(_) => {
                 wakefulness.stay_awake(&client).await?;
                 Ok(true)
             }
@@ -182,6 +185,38 @@ impl Evaluator {
         }
     }
 
+    /// One batch; while there is a backlog a second one beside it, of other records: server and daemon have more than one core, and
+    /// would otherwise wait for each other.
+    async fn batches(
+        &self,
+        client: &mut deadpool_postgres::Client,
+        configuration: &Arc<Configuration>,
+        state: &mut State,
+    ) -> Result<Round, EvaluateError> {
+        // Aborted with this round: what is not committed did not happen.
+        let mut beside = JoinSet::new();
+        if state.backlog {
+            let (other, configuration, mut pace) = (self.clone(), configuration.clone(), state.pace);
+            beside.spawn(async move {
+                let mut client = other.database.get().await?;
+                let round = other.batch(&mut client, &configuration, &mut pace).await?;
+                Ok::<_, EvaluateError>((round, pace))
+            });
+        }
+        let asked = state.pace.records();
+        let own = self.batch(client, configuration, &mut state.pace).await?;
+        state.backlog =
+            matches!(&own, Round::Done(done) if u32::try_from(done.changes).is_ok_and(|n| n >= asked));
+        match beside.join_next().await {
+            None | Some(Err(_)) => Ok(own),
+            Some(Ok(other)) => {
+                let (other, pace) = other?;
+                state.pace = state.pace.min(pace);
+                Ok(if own == Round::Idle { other } else { own })
+            }
+        }
+    }
+
     /// One batch; where it fails or takes too long, the oldest record alone.
     async fn batch(
         &self,
@@ -191,33 +226,27 @@ impl Evaluator {
     ) -> Result<Round, BatchError> {
         let begun = Instant::now();
         let timeout = self.config.batch_timeout_seconds;
-        let round = batch::evaluate(client, configuration, pace.records(), timeout).await;
-        let error = match round {
-            Ok(round) => {
-                if let Round::Done(done) = &round {
-                    metrics::stage("evaluate", begun.elapsed());
-                    metrics::evaluated(done.events);
-                    pace.took(begun.elapsed(), done.changes);
-                }
-                return Ok(round);
-            }
+        let round = match batch::evaluate(client, configuration, pace.records(), timeout).await {
             Err(BatchError::Server(error)) if error.is_closed() => return Err(error.into()),
             Err(error @ BatchError::Stolen { .. }) => return Err(error),
-            Err(error) => error,
-        };
-        tracing::warn!(error = %error, "A batch could not be evaluated; trying one record.");
-        pace.failed();
-        match batch::evaluate(client, configuration, 1, timeout).await {
-            Err(BatchError::Server(error)) if !error.is_closed() => {
-                let error = crate::db::describe(&error);
-                tracing::error!(
-                    error,
-                    "A record could not be evaluated; its events are set aside."
-                );
-                batch::set_aside_oldest(client, configuration, &error).await
+            Err(error) => {
+                tracing::warn!(error = %error, "A batch could not be evaluated; trying one record.");
+                pace.failed();
+                batch::evaluate_alone(client, configuration, timeout).await?
             }
-            other => other,
+            Ok(round) => {
+                if let Round::Done(done) = &round {
+                    pace.took(begun.elapsed(), done.changes);
+                }
+                round
+            }
+        };
+        if let Round::Done(done) = &round {
+            metrics::stage("evaluate", begun.elapsed());
+            metrics::evaluated(done.events);
+            self.announce(done);
         }
+        Ok(round)
     }
 
     fn announce(&self, done: &batch::Summary) {

@@ -36,6 +36,14 @@ impl Pace {
         }
     }
 
+    /// The more cautious of two.
+    pub fn min(self, other: Self) -> Self {
+        Self {
+            records: self.records.min(other.records),
+            ..self
+        }
+    }
+
     /// A batch failed: one record by itself, then more as long as that works.
     pub fn failed(&mut self) {
         self.records = 1;

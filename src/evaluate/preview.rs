@@ -12,6 +12,7 @@ use super::cases::Case;
 use super::configuration::Configuration;
 use super::decision::Outcome;
 use super::definition::{Rule, RulePlan, Trigger};
+use super::firing::Foretold;
 use super::permits::Permits;
 use super::question::Asking;
 use super::rule::{RuleError, Work};
@@ -84,6 +85,7 @@ pub async fn obstacles(tx: &Transaction<'_>, look: Look<'_>) -> Result<Vec<Obsta
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        foretold: Foretold::default(),
         rehearsal: None,
     };
     let work = Work {

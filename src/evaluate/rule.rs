@@ -160,10 +160,19 @@ impl Batch<'_> {
         work: Work<'_>,
         cases: &[&'s Case<'c>],
     ) -> Result<Vec<&'s Case<'c>>, RuleError> {
-        let domain = self
-            .compiled(work.plan.domain.as_ref())
-            .map_err(|error| RuleError::Configuration(format!("condition_domain: {error}")))?;
-        let verdicts = ask(self.tx, domain.as_deref(), &work.trigger.model, cases).await?;
+        let verdicts = match self
+            .foretold
+            .remove(&work.rule.id)
+            .filter(|v| v.len() == cases.len())
+        {
+            Some(verdicts) => verdicts,
+            None => {
+                let domain = self
+                    .compiled(work.plan.domain.as_ref())
+                    .map_err(|error| RuleError::Configuration(format!("condition_domain: {error}")))?;
+                ask(self.tx, domain.as_deref(), &work.trigger.model, cases).await?
+            }
+        };
         let unmet = "the rule's condition_domain is not met";
         Ok(self.sift(work, cases.to_vec(), verdicts, unmet))
     }

@@ -15,6 +15,7 @@ use super::cases::{Case, cases};
 use super::configuration::{Configuration, vars};
 use super::decision::{self, Decision, Outcome};
 use super::definition::{Rule, Tables, Trigger};
+use super::firing::Foretold;
 use super::permits::Permits;
 use super::question::{Asking, Question};
 use super::rule::{RuleError, Work};
@@ -229,6 +230,7 @@ async fn begin<'a>(
         aside: Vec::new(),
         messages: 0,
         permits: Permits::default(),
+        foretold: Foretold::default(),
         rehearsal: None,
     };
     Ok((batch, xact))

@@ -60,6 +60,7 @@ impl Records {
                 notes: Vec::new(),
                 dates: Vec::new(),
                 searches: Vec::new(),
+                twin: None,
             },
         }
     }

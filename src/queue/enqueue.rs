@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Json;
 
 use crate::db::ids::{CampaignId, EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
 use crate::db::statements as sql;
@@ -102,10 +103,7 @@ pub async fn enqueue_from(
     let text = |get: fn(&NewMessage) -> &str| messages.iter().map(get).collect::<Vec<&str>>();
     let perhaps = |get: fn(&NewMessage) -> Option<&str>| messages.iter().map(get).collect::<Vec<_>>();
     let number = |get: fn(&NewMessage) -> Option<i64>| messages.iter().map(get).collect::<Vec<_>>();
-    let contexts: Vec<Value> = messages
-        .iter()
-        .map(|m| Value::Object(m.context.clone()))
-        .collect();
+    let contexts: Vec<Json<&Map<String, Value>>> = messages.iter().map(|m| Json(&m.context)).collect();
     let events: Vec<Option<i64>> = messages
         .iter()
         .map(|m| intake.campaign.is_none().then_some(m.event.0))

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
-use sicantik_notifyd::lang::domain::{Domain, matches, parse};
+use sicantik_notifyd::lang::domain::{Domain, Twin, parse};
 
 use super::*;
 
@@ -177,12 +177,11 @@ async fn three_ways_agree() {
         };
         let image = host.ask("sicantik.permit", &text, image).await;
         let parsed: Result<Domain, _> = parse(&text);
-        let twin = |row| {
-            parsed
-                .as_ref()
-                .ok()
-                .and_then(|d| matches(d, model, &Aliases::default(), row))
-        };
+        let twin = parsed
+            .as_ref()
+            .ok()
+            .and_then(|d| Twin::new(d, model, &Aliases::default()));
+        let twin = |row| twin.as_ref().and_then(|twin| twin.matches(row));
         let (table, image) = match (table, image) {
             (Ok(table), Ok(image)) => (table, image),
             (Err(Fault::Domain(_)), Err(Fault::Domain(_))) => {

@@ -11,5 +11,6 @@ mod outcomes;
 mod python;
 mod recipients;
 mod repetition;
+mod side_by_side;
 mod statements;
 mod terms;

@@ -11,7 +11,7 @@ use super::calls::{MAX_FOUND, Search, order_by};
 use super::world::{Need, World};
 use crate::host::catalog::{Field, FieldType, Model};
 use crate::host::record::quote;
-use crate::lang::domain::Param;
+use crate::lang::domain::{Param, shifted};
 
 /// Searches of one statement.
 const SEARCHES: usize = 200;
@@ -236,30 +236,6 @@ fn counted(table: &str, condition: &str, search: &Search) -> String {
         n => format!(" limit {n}"),
     };
     format!("select from public.{table} as t where {condition}{limit}")
-}
-
-/// The condition with its placeholders counted on from `by`. A placeholder is a dollar sign and a number outside of quotes;
-/// conditions contain no texts, only quoted identifiers of the catalogue.
-fn shifted(condition: &str, by: usize) -> String {
-    let mut out = String::with_capacity(condition.len() + 8);
-    let mut quoted = false;
-    let mut rest = condition.chars().peekable();
-    while let Some(c) = rest.next() {
-        out.push(c);
-        if c == '"' {
-            quoted = !quoted;
-        }
-        if c != '$' || quoted {
-            continue;
-        }
-        let mut number = 0_usize;
-        while let Some(digit) = rest.peek().and_then(|d| d.to_digit(10)) {
-            number = number * 10 + digit as usize;
-            rest.next();
-        }
-        out.push_str(&(number + by).to_string());
-    }
-    out
 }
 
 async fn refer(

@@ -9,7 +9,7 @@ mod objects;
 mod values;
 mod world;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono_tz::Tz;
 use monty_types::MontyObject;
@@ -121,6 +121,7 @@ async fn run(
     while begun < errands.len() {
         let turn = Turn::new(world, limits, snippet);
         let (count, mut waiting) = aside(|| turn.begin(errands, begun, &mut done));
+        // None where no thread could be had: that run is lost, the others are not.
         begun += count.max(1);
         while !waiting.is_empty() {
             let needs = waiting.iter().map(|w| w.need.clone()).collect();
@@ -133,11 +134,17 @@ async fn run(
     Ok(done.into_iter().map(|d| d.unwrap_or_else(lost)).collect())
 }
 
+/// Code runs one at a time: the interpreter measures the memory of the process, and must not take one run's for another's.
+static INTERPRETER: Mutex<()> = Mutex::new(());
+
 /// On a thread with a stack of its own, while the runtime goes on with other work.
 fn aside<T: Send + Default>(work: impl FnOnce() -> T + Send) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let many = Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
-    let work = || on_own_stack(work).unwrap_or_default();
+    let work = || {
+        let _alone = INTERPRETER.lock().unwrap_or_else(PoisonError::into_inner);
+        on_own_stack(work).unwrap_or_default()
+    };
     match many {
         true => tokio::task::block_in_place(work),
         false => work(),
@@ -174,7 +181,8 @@ impl<'t, 'c> Turn<'t, 'c> {
         let mut waiting = Vec::new();
         let before = memory_in_use();
         for (place, errand) in errands.iter().enumerate().skip(first) {
-            if memory_in_use().saturating_sub(before) > TOGETHER * self.limits.memory {
+            // At least one: memory is the whole process's, and may have grown by the work of others.
+            if place > first && memory_in_use().saturating_sub(before) > TOGETHER * self.limits.memory {
                 return (place - first, waiting);
             }
             if exhausted(done) {

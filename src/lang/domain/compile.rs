@@ -13,6 +13,7 @@ use super::reach::Filter;
 use super::scope::{Condition, Scope, combine};
 use super::sql::{Param, Pool, Sql};
 use super::tree::{Tree, is_never};
+use super::twin::Twin;
 use super::{names, relation, secret};
 use crate::host::catalog::{Catalog, Field, FieldType, Model};
 
@@ -124,6 +125,8 @@ pub struct Compiled {
     pub dates: Vec<(String, &'static str)>,
     /// Searches that must find nobody.
     pub searches: Vec<Search>,
+    /// The same test in Rust, where it is one of an image and asks for nothing beside it.
+    pub twin: Option<Twin>,
 }
 
 /// A search that the host makes before it knows that the domain is wrong: it is only if somebody is found.
@@ -180,6 +183,10 @@ pub fn compile(
     if scope.active && !mentions(domain, "active") {
         condition = compiler.unarchived(&scope, condition);
     }
+    let twin = match compiler.base.kind {
+        BaseKind::Image if !scope.active => Twin::new(domain, model, aliases),
+        _ => None,
+    };
     let (sql, params) = compiler
         .pool
         .render(&condition.into_sql(), compiler.base.first_param);
@@ -191,6 +198,7 @@ pub fn compile(
         notes: compiler.notes,
         dates: compiler.dates,
         searches: compiler.searches,
+        twin,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text ──literal──▶ Node ──ast──▶ Domain ──compile──▶ boolean SQL over `t`, values bound
-//!                                       └──matches──▶ the same answer in Rust, where that is certain
+//!                                       └──Twin──▶ the same answer in Rust, where that is certain
 //! ```
 //!
 //! [`parse`] reads Python literals, [`Domain::build`] takes any evaluated [`Node`], so that a value which an
@@ -52,8 +52,8 @@ pub(crate) use expression::{of_value, plain};
 pub use lint::{Lint, LintKind, lint};
 pub use operator::Operator;
 pub(crate) use secret::is_secret;
-pub use sql::Param;
-pub use twin::matches;
+pub use sql::{Param, shifted};
+pub use twin::Twin;
 pub use value::{Node, Value};
 
 /// Longest domain text, in bytes. Ten thousand ids in a list fit; anything longer is a mistake or an attack.

@@ -142,3 +142,28 @@ impl Pool {
         (text, params)
     }
 }
+
+/// The condition with its placeholders counted on from `by`. A placeholder is a dollar sign and a number outside of quotes;
+/// conditions contain no texts, only quoted identifiers of the catalogue.
+#[must_use]
+pub fn shifted(condition: &str, by: usize) -> String {
+    let mut out = String::with_capacity(condition.len() + 8);
+    let mut quoted = false;
+    let mut rest = condition.chars().peekable();
+    while let Some(c) = rest.next() {
+        out.push(c);
+        if c == '"' {
+            quoted = !quoted;
+        }
+        if c != '$' || quoted {
+            continue;
+        }
+        let mut number = 0_usize;
+        while let Some(digit) = rest.peek().and_then(|d| d.to_digit(10)) {
+            number = number * 10 + digit as usize;
+            rest.next();
+        }
+        out.push_str(&(number + by).to_string());
+    }
+    out
+}

@@ -9,27 +9,38 @@ use serde_json::{Map, Value as Json};
 use super::alias::Aliases;
 use super::ast::{Domain, Leaf};
 use super::coerce::{Kind, Scalar};
-use super::plan::{Comparison, Nulls, Planned, Planner, Test};
+use super::plan::{Comparison, Nulls, Planner, Test};
 use super::render::{by_company, translated};
 use super::tree::{Opposite, is_never, opposite};
 use crate::host::catalog::Model;
 
-/// Whether the row, as `to_jsonb` shows it, meets the domain; `None`: ask SQL.
-///
-/// Never answers for a domain that [`compile`](super::compile()) refuses or that PostgreSQL might.
-pub fn matches(domain: &Domain, model: &Model, aliases: &Aliases, row: &Map<String, Json>) -> Option<bool> {
-    if is_never(domain) {
-        return Some(false);
+/// A domain on one row, as `to_jsonb` shows it, planned once and answered as often as there are rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Twin(Part);
+
+impl Twin {
+    /// `None` where the domain as a whole must go to SQL: [`compile`](super::compile()) refuses it, PostgreSQL might, or it looks
+    /// beyond the row.
+    pub fn new(domain: &Domain, model: &Model, aliases: &Aliases) -> Option<Self> {
+        if is_never(domain) {
+            return Some(Self(Part::Const(false)));
+        }
+        let notes = Vec::new();
+        let mut planner = Planner {
+            model,
+            aliases,
+            notes,
+        };
+        part(&mut planner, domain, false).map(Self)
     }
-    let planner = Planner {
-        model,
-        aliases,
-        notes: Vec::new(),
-    };
-    match (Twin { planner, row }).walk(domain, false)? {
-        Truth::True => Some(true),
-        Truth::False | Truth::Null => Some(false),
-        Truth::Unknown => None,
+
+    /// Whether the row meets it; `None`: ask SQL.
+    pub fn matches(&self, row: &Map<String, Json>) -> Option<bool> {
+        match self.0.truth(row) {
+            Truth::True => Some(true),
+            Truth::False | Truth::Null => Some(false),
+            Truth::Unknown => None,
+        }
     }
 }
 
@@ -47,76 +58,109 @@ impl From<bool> for Truth {
     }
 }
 
-struct Twin<'m> {
-    planner: Planner<'m>,
-    row: &'m Map<String, Json>,
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Const(bool),
+    All(Vec<Part>),
+    Any(Vec<Part>),
+    Test(Column),
+    Not(Column),
 }
 
-impl Twin<'_> {
-    /// `None` where the domain as a whole must go to SQL. Every leaf is looked at, so that an error in one of
-    /// them is never hidden.
-    fn walk(&mut self, domain: &Domain, negate: bool) -> Option<Truth> {
-        let (parts, and) = match domain {
-            Domain::True => return Some(Truth::from(!negate)),
-            Domain::False => return Some(Truth::from(negate)),
-            Domain::Not(inner) => return self.walk(inner, !negate),
-            Domain::Leaf(leaf) => return self.leaf(leaf, negate),
-            Domain::And(parts) => (parts, !negate),
-            Domain::Or(parts) => (parts, negate),
-        };
-        let parts = parts
-            .iter()
-            .map(|part| self.walk(part, negate))
-            .collect::<Option<Vec<_>>>()?;
-        let decisive = Truth::from(!and);
-        Some(if parts.contains(&decisive) {
-            decisive
-        } else if parts.contains(&Truth::Unknown) {
-            Truth::Unknown
-        } else if parts.contains(&Truth::Null) {
-            Truth::Null
-        } else {
-            Truth::from(and)
-        })
-    }
+/// A test of one column of the row.
+#[derive(Clone, Debug, PartialEq)]
+struct Column {
+    name: String,
+    kind: Kind,
+    /// Its values are read with settings that only the server knows.
+    foreign: bool,
+    test: Test,
+}
 
-    fn leaf(&mut self, leaf: &Leaf, negate: bool) -> Option<Truth> {
-        let opposite = match negate.then(|| opposite(leaf)) {
-            Some(Opposite::Const(value)) => {
-                self.planner.plan(leaf, leaf.operator.plain()).ok()?;
-                return Some(value.into());
-            }
-            Some(Opposite::Operator(operator)) => Some(operator),
-            Some(Opposite::Not) | None => None,
-        };
-        let planned = self
-            .planner
-            .plan(leaf, opposite.unwrap_or(leaf.operator.plain()))
-            .ok()?;
-        if !readable(&planned.test) {
-            return None;
+/// Every leaf is looked at, so that an error in one of them is never hidden.
+fn part(planner: &mut Planner<'_>, domain: &Domain, negate: bool) -> Option<Part> {
+    let (parts, all) = match domain {
+        Domain::True => return Some(Part::Const(!negate)),
+        Domain::False => return Some(Part::Const(negate)),
+        Domain::Not(inner) => return part(planner, inner, !negate),
+        Domain::Leaf(of) => return leaf(planner, of, negate),
+        Domain::And(parts) => (parts, !negate),
+        Domain::Or(parts) => (parts, negate),
+    };
+    let parts: Option<Vec<Part>> = parts.iter().map(|p| part(planner, p, negate)).collect();
+    parts.map(if all { Part::All } else { Part::Any })
+}
+
+fn leaf(planner: &mut Planner<'_>, leaf: &Leaf, negate: bool) -> Option<Part> {
+    let opposite = match negate.then(|| opposite(leaf)) {
+        Some(Opposite::Const(value)) => {
+            planner.plan(leaf, leaf.operator.plain()).ok()?;
+            return Some(Part::Const(value));
         }
-        let truth = self.test(&planned);
-        Some(match truth {
-            truth if !negate || opposite.is_some() => truth,
-            Truth::True => Truth::False,
-            Truth::False => Truth::True,
-            other => other,
-        })
+        Some(Opposite::Operator(operator)) => Some(operator),
+        Some(Opposite::Not) | None => None,
+    };
+    let planned = planner
+        .plan(leaf, opposite.unwrap_or(leaf.operator.plain()))
+        .ok()?;
+    if !readable(&planned.test) {
+        return None;
     }
+    let column = Column {
+        name: planned.field.name.clone(),
+        kind: planned.kind,
+        foreign: translated(planned.field) || by_company(planned.field),
+        test: planned.test,
+    };
+    Some(match negate && opposite.is_none() {
+        true => Part::Not(column),
+        false => Part::Test(column),
+    })
+}
 
-    fn test(&self, planned: &Planned<'_>) -> Truth {
-        if let Test::Const(value) = planned.test {
+impl Part {
+    fn truth(&self, row: &Map<String, Json>) -> Truth {
+        match self {
+            Self::Const(value) => (*value).into(),
+            Self::Test(column) => column.truth(row),
+            Self::Not(column) => match column.truth(row) {
+                Truth::True => Truth::False,
+                Truth::False => Truth::True,
+                other => other,
+            },
+            Self::All(parts) => joined(parts, row, true),
+            Self::Any(parts) => joined(parts, row, false),
+        }
+    }
+}
+
+/// SQL's AND and OR: one part may decide; else what is not known outweighs NULL.
+fn joined(parts: &[Part], row: &Map<String, Json>, all: bool) -> Truth {
+    let mut joined = Truth::from(all);
+    for part in parts {
+        match part.truth(row) {
+            truth if truth == Truth::from(!all) => return truth,
+            Truth::Unknown => joined = Truth::Unknown,
+            Truth::Null if joined != Truth::Unknown => joined = Truth::Null,
+            _ => {}
+        }
+    }
+    joined
+}
+
+impl Column {
+    fn truth(&self, row: &Map<String, Json>) -> Truth {
+        if let Test::Const(value) = self.test {
             return value.into();
         }
-        if translated(planned.field) || by_company(planned.field) {
+        if self.foreign {
             return Truth::Unknown;
         }
-        let cell = self.row.get(&planned.field.name).unwrap_or(&Json::Null);
+        let cell = row.get(&self.name).unwrap_or(&Json::Null);
         if cell.is_null() {
-            return of_null(&planned.test);
+            return of_null(&self.test);
         }
-        match &planned.test {
+        match &self.test {
             Test::Const(value) => (*value).into(),
             Test::IsNull => Truth::False,
             Test::NotNull => Truth::True,
@@ -140,7 +184,7 @@ impl Twin<'_> {
                 pattern: Some(pattern),
                 ..
             } => {
-                let found = shown(planned.kind, cell).and_then(|text| like(&text, pattern));
+                let found = shown(self.kind, cell).and_then(|text| like(&text, pattern));
                 found.map_or(Truth::Unknown, |found| (found != *negative).into())
             }
         }
@@ -198,16 +242,17 @@ fn compare(comparison: Comparison, cell: &Json, value: &Scalar) -> Truth {
 }
 
 fn among(negative: bool, cell: &Json, values: &[Scalar]) -> Truth {
-    let answers: Vec<Truth> = values
-        .iter()
-        .map(|value| compare(Comparison::Eq, cell, value))
-        .collect();
-    if answers.contains(&Truth::True) {
-        (!negative).into()
-    } else if answers.contains(&Truth::Unknown) {
-        Truth::Unknown
-    } else {
-        negative.into()
+    let mut certain = true;
+    for value in values {
+        match compare(Comparison::Eq, cell, value) {
+            Truth::True => return (!negative).into(),
+            Truth::Unknown => certain = false,
+            Truth::False | Truth::Null => {}
+        }
+    }
+    match certain {
+        true => negative.into(),
+        false => Truth::Unknown,
     }
 }
 

@@ -150,7 +150,8 @@ fn the_twin_answers_what_is_certain() {
         "create_date": "2026-11-20T10:00:00.5", "status": "active", "partner_id": 20, "notes": null,
     });
     let row = row.as_object().unwrap();
-    let ask = |text: &str| matches(&parse(text).unwrap(), &permit(), &aliases(), row);
+    let ask =
+        |text: &str| Twin::new(&parse(text).unwrap(), &permit(), &aliases()).and_then(|t| t.matches(row));
     for text in [
         "[]",
         "[('ref','=','A-1')]",
@@ -243,7 +244,7 @@ fn road(text: &str) {
                 &aliases(),
                 BaseRow::image(),
             );
-            let _ = matches(&domain, &permit(), &aliases(), &serde_json::Map::new());
+            let _ = Twin::new(&domain, &permit(), &aliases()).map(|t| t.matches(&serde_json::Map::new()));
         }
     }
 }
