@@ -7,10 +7,12 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $receipt_forget$
 declare
-    kept_since timestamptz := sicantik_notify.clock() - make_interval(days => (
-        select s.value::integer from sicantik_notify.setting s where s.key = 'receipt_days'));
-    waits_since timestamptz := sicantik_notify.clock() - make_interval(hours => (
-        select s.value::integer from sicantik_notify.setting s where s.key = 'receipt_unmatched_hours'));
+    -- A setting that is no number must not stop the work: the default holds.
+    kept_since timestamptz := sicantik_notify.clock() - make_interval(days => coalesce((
+        select s.value::integer from sicantik_notify.setting s where s.key = 'receipt_days' and s.value ~ '^[0-9]{1,6}$'), 90));
+    waits_since timestamptz := sicantik_notify.clock() - make_interval(hours => coalesce((
+        select s.value::integer from sicantik_notify.setting s
+        where s.key = 'receipt_unmatched_hours' and s.value ~ '^[0-9]{1,6}$'), 24));
     dropped bigint := 0;
     n bigint;
     old text;

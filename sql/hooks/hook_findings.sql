@@ -88,7 +88,7 @@ begin
         select format('setting %s is %L, which is no number: %s is used', s.key, s.value,
                       case s.key when 'capture_max_backlog_age' then '604800' else '1073741824' end)
         from sicantik_notify.setting s
-        where s.key in ('capture_max_backlog_age', 'capture_max_backlog_bytes') and s.value !~ '^[0-9]{1,12}$'
+        where s.key in ('capture_max_backlog_age', 'capture_max_backlog_bytes') and s.value !~ case s.key when 'capture_max_backlog_age' then '^[0-9]{1,12}$' else '^[0-9]{1,18}$' end
         union all
         select format('setting capture_wake is %L: notify is used', s.value)
         from sicantik_notify.setting s

@@ -27,7 +27,8 @@ left join sicantik_notify.campaign ca on ca.id = l.campaign_id
 where f.attempt_id = any ($1::bigint[]) and f.state = 'failed' and l.state = 'sent'
   and (f.consequence = 'next_provider' or (f.consequence = 'again' and l.tries < ru.max_retries))
   and l.created_at > sicantik_notify.clock()
-      - make_interval(hours => (select s.value::integer from sicantik_notify.setting s where s.key = 'failed_receipt_retry_hours'))
+      - make_interval(hours => coalesce((select s.value::integer from sicantik_notify.setting s
+                                         where s.key = 'failed_receipt_retry_hours' and s.value ~ '^[0-9]{1,6}$'), 24))
   and not exists (select from sicantik_notify.attempt a where a.message_id = l.id and a.id > f.attempt_id)
   and not exists (select from sicantik_notify.receipt x where x.message_id = l.id and x.state in ('delivered', 'read'))
   and not exists (select from sicantik_notify.receipt x where x.message_id = l.retry_of and x.state = 'failed')

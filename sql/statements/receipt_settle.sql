@@ -6,7 +6,8 @@
 with told as materialized (
     select q.id, q.tries, r.active, r.code as rule_code, r.max_retries, r.retry_delay,
            q.created_at > sicantik_notify.clock()
-               - make_interval(hours => (select s.value::integer from sicantik_notify.setting s where s.key = 'failed_receipt_retry_hours'))
+               - make_interval(hours => coalesce((select s.value::integer from sicantik_notify.setting s
+                                         where s.key = 'failed_receipt_retry_hours' and s.value ~ '^[0-9]{1,6}$'), 24))
                as timely,
            good.attempt_id is not null as good, t.attempt_id, t.provider_id, t.provider_type, t.external_id, t.at, t.code, t.error, t.consequence,
            t.pause_seconds
