@@ -16,7 +16,9 @@ use tokio_postgres::Client;
 
 /// Views that the daemon, operators and (but for [`WHOLE`]) viewers read; everybody else reads none.
 const VIEWS: &[&str] = &[
+    "queue_waits",
     "receipt_furthest",
+    "receipt_given_up",
     "v_api_token",
     "v_attempt",
     "v_blacklist",
@@ -26,6 +28,12 @@ const VIEWS: &[&str] = &[
     "v_capture",
     "v_cron_job",
     "v_cron_run",
+    "v_daily",
+    "v_daily_campaign",
+    "v_daily_provider",
+    "v_daily_rule",
+    "v_daily_skipped",
+    "v_daily_template",
     "v_decision",
     "v_event",
     "v_failover",

@@ -7,7 +7,6 @@ use sicantik_notifyd::db::Endpoint;
 use sicantik_notifyd::host::permit::Arming;
 use sicantik_notifyd::queue::claim::claim;
 use sicantik_notifyd::queue::holding::Holding;
-use sicantik_notifyd::queue::lookout::Lookout;
 use sicantik_notifyd::testkit::office::{Office, Plan, RUNTIME};
 use tokio_postgres::Client;
 
@@ -24,7 +23,6 @@ struct Looker {
     database: sicantik_notifyd::db::Database,
     arming: Arming,
     holding: Holding,
-    lookout: Lookout,
 }
 
 impl Looker {
@@ -35,7 +33,6 @@ impl Looker {
             database: Endpoint::parse(&url, None).unwrap().pool(2).unwrap(),
             arming: armed(office, name).await,
             holding: Holding::default(),
-            lookout: Lookout::default(),
         }
     }
 
@@ -44,17 +41,9 @@ impl Looker {
         let client = self.database.get().await.unwrap();
         let begun = Instant::now();
         let lease = Duration::from_secs(60);
-        let claimed = claim(
-            &client,
-            &self.arming,
-            1,
-            BATCH as usize,
-            lease,
-            &self.holding,
-            &mut self.lookout,
-        )
-        .await
-        .unwrap();
+        let claimed = claim(&client, &self.arming, 1, BATCH as usize, lease, &self.holding)
+            .await
+            .unwrap();
         (begun.elapsed().as_secs_f64() * 1000.0, claimed.len())
     }
 

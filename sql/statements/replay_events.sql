@@ -1,11 +1,12 @@
 -- Captured statements since a moment, all of the next records of a model, waiting ones and those of the history. What was set aside and
 -- taken up again is left out: its first event is here too. Each arm reads so many rows of its index and no more; what lies beyond the
 -- end of an arm that was cut is left for the next call.
+-- Operators ask too, who see waiting events through the view alone.
 -- $1 model, $2 since, $3 after this record, $4 how many rows, $5 the trigger, whose firings count. Indexes: event_record_id_idx,
 -- event_history_record_idx.
 with waiting as materialized (
     select e.record_id
-    from sicantik_notify.event e
+    from sicantik_notify.v_event e
     where e.record_id > $3::bigint and e.model = $1::text and e.occurred_at >= $2::timestamptz and e.target_rule is null
       and case when e.op = 'F' then e.target_trigger = $5::bigint else e.target_trigger is null end
     order by e.record_id
@@ -29,7 +30,7 @@ with waiting as materialized (
 select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new, 0::smallint as tries,
        e.target_trigger, e.target_rule, e.kwargs
 from records r
-join sicantik_notify.event e on e.record_id = r.record_id
+join sicantik_notify.v_event e on e.record_id = r.record_id
 where e.model = $1::text and e.occurred_at >= $2::timestamptz and e.target_rule is null
   and case when e.op = 'F' then e.target_trigger = $5::bigint else e.target_trigger is null end
 union all

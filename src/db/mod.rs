@@ -2,7 +2,6 @@
 
 pub mod advice;
 pub mod connect;
-pub mod generic;
 pub mod ids;
 pub mod inventory;
 pub mod listener;

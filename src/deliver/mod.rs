@@ -35,7 +35,6 @@ use crate::observe::metrics;
 use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
-use crate::queue::lookout::Lookout;
 use crate::queue::memory::Memory;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
@@ -104,9 +103,7 @@ struct Work {
     /// When the next message may go to accounts that had no room.
     turns: HashMap<ProviderId, Instant>,
     gate: Gate,
-    lookout: Lookout,
-    /// When house was kept last, and what it took.
-    kept_house: Option<(Instant, Duration)>,
+    kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
     /// When a circuit was last seen to have closed.
@@ -134,7 +131,6 @@ impl Deliverer {
                 self.instance,
                 self.config.failover_window(),
             ),
-            lookout: Lookout::default(),
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
@@ -175,26 +171,16 @@ impl Deliverer {
         while let Some(ended) = work.calls.try_join_next() {
             report_panic(ended);
         }
-        // What is due goes first; house is kept when there is nothing to do, or when it is high time.
-        if house_is_due(work, 2) {
+        if work.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
             self.keep_house(work).await?;
+            work.kept_house = Some(Instant::now());
         }
-        if self.config.enabled && work.gate.is_open() && self.advance(work).await? {
-            return Ok(true);
+        if !self.config.enabled || !work.gate.is_open() {
+            return Ok(false);
         }
-        if house_is_due(work, 1) {
-            return Ok(self.keep_house(work).await? && self.config.enabled && work.gate.is_open());
-        }
-        Ok(false)
-    }
-
-    /// Claims, and begins what was claimed. True: there may be more to do at once.
-    async fn advance(&self, work: &mut Work) -> Result<bool, DeliverError> {
         let concurrency = self.config.concurrency as usize;
         let mut moved = false;
-        // A claim costs about the same for one as for fifty.
-        let low = concurrency.min(self.config.claim_batch as usize / 2 + 1);
-        if work.waiting.len() < low {
+        if work.waiting.len() < concurrency {
             moved |= self.claim_more(work).await?;
         }
         let free = concurrency.saturating_sub(work.calls.len());
@@ -204,23 +190,13 @@ impl Deliverer {
         Ok(moved)
     }
 
-    /// True: messages became due by it.
-    async fn keep_house(&self, work: &mut Work) -> Result<bool, DeliverError> {
-        let begun = Instant::now();
-        let found = self.look_after_the_queue(work).await?;
-        work.kept_house = Some((Instant::now(), begun.elapsed()));
-        Ok(found)
-    }
-
-    async fn look_after_the_queue(&self, work: &mut Work) -> Result<bool, DeliverError> {
+    async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
         let mut client = self.database.get().await?;
         // Before anything is taken over: what the last seconds of an old primary held is not to be judged by what stands here.
         if !work.gate.pass(&mut client, Instant::now()).await? {
-            return Ok(false);
+            return Ok(());
         }
-        let mut found = false;
         for lost in recover(&client, self.config.dead_after(), self.instance, &self.holding).await? {
-            found = true;
             if lost.uncertain {
                 tracing::warn!(
                     QUEUE_ID = lost.id.0,
@@ -242,26 +218,25 @@ impl Deliverer {
             .await?
             .get(0);
         if work.configuration != Some(version) {
-            found |= retry_provider(&client).await? > 0;
+            retry_provider(&client).await?;
             work.configuration = Some(version);
             work.changed = Instant::now();
         }
         if work.changed.elapsed() < AFTERMATH {
             park(&client).await?;
-            found = true;
         }
-        found |= promote(&client).await? > 0;
-        found |= admit(&client).await? > 0;
+        promote(&client).await?;
+        admit(&client).await?;
         if self.config.enabled {
             self.read_directory(work, &client).await?;
             if work.recovered.is_some_and(|at| at.elapsed() < LATECOMERS) {
-                found |= retry_provider(&client).await? > 0;
+                retry_provider(&client).await?;
             }
             work.caretaker
                 .look(&client, &self.arming, &work.directory)
                 .await?;
         }
-        Ok(found)
+        Ok(())
     }
 
     async fn read_directory(
@@ -289,16 +264,7 @@ impl Deliverer {
         let wanted = (self.config.claim_batch as usize).saturating_sub(work.waiting.len());
         let lease = Duration::from_secs(self.config.lease_seconds);
         let begun = Instant::now();
-        let claimed = claim(
-            &client,
-            &self.arming,
-            self.instance,
-            wanted,
-            lease,
-            &self.holding,
-            &mut work.lookout,
-        )
-        .await?;
+        let claimed = claim(&client, &self.arming, self.instance, wanted, lease, &self.holding).await?;
         metrics::stage("claim", begun.elapsed());
         if claimed.is_empty() {
             return Ok(false);
@@ -550,12 +516,6 @@ impl Deliverer {
             while work.calls.join_next().await.is_some() {}
         }
     }
-}
-
-/// Whether house was kept so many times its interval ago. What takes long (a bloated table, an old snapshot) takes a tenth of the time.
-fn house_is_due(work: &Work, times: u32) -> bool {
-    work.kept_house
-        .is_none_or(|(at, took)| at.elapsed() >= times * (took * 10).clamp(HOUSEKEEPING, HOUSEKEEPING * 5))
 }
 
 /// How long until a message that waits in memory has its turn.

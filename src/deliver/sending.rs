@@ -14,7 +14,6 @@ use super::pace::{Pace, reserve};
 use super::provider::failure::{Fails, Mark, RetrySame};
 use super::provider::{Answer, Class, Client, Failure, Outgoing, Report};
 use crate::db::Database;
-use crate::db::generic;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
@@ -167,12 +166,13 @@ async fn begin(
         .iter()
         .map(|(_, r)| r.provider.account.pace.pair_gap.as_secs_f64())
         .collect();
-    let rows = generic::query(
-        client,
-        sql::ATTEMPT_BEGIN.sql,
-        &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps],
-    )
-    .await?;
+    let statement = client.prepare_cached(sql::ATTEMPT_BEGIN.sql).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps],
+        )
+        .await?;
     Ok(rows
         .iter()
         .map(|r| {

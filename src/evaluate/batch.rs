@@ -105,7 +105,8 @@ pub async fn evaluate_alone(
         deadline: Instant::now() + Duration::from_secs(timeout_seconds),
         alone: true,
     };
-    let done = match attempt(&tx, settle(&tx, configuration, limits, &taken)).await? {
+    let work = Box::pin(attempt(&tx, settle(&tx, configuration, limits, &taken)));
+    let done = match work.await? {
         Ok(done) => done,
         Err(BatchError::Server(error)) if !error.is_closed() => {
             let error = crate::db::describe(&error);

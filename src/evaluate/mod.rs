@@ -226,13 +226,13 @@ impl Evaluator {
     ) -> Result<Round, BatchError> {
         let begun = Instant::now();
         let timeout = self.config.batch_timeout_seconds;
-        let round = match batch::evaluate(client, configuration, pace.records(), timeout).await {
+        let round = match Box::pin(batch::evaluate(client, configuration, pace.records(), timeout)).await {
             Err(BatchError::Server(error)) if error.is_closed() => return Err(error.into()),
             Err(error @ BatchError::Stolen { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(error = %error, "A batch could not be evaluated; trying one record.");
                 pace.failed();
-                batch::evaluate_alone(client, configuration, timeout).await?
+                Box::pin(batch::evaluate_alone(client, configuration, timeout)).await?
             }
             Ok(round) => {
                 if let Round::Done(done) = &round {

@@ -70,6 +70,7 @@ const KNOWN: &[(&str, Kind, &str)] = &[
     ("receipt_unmatched_hours", Kind::Count("hours", 1, 8760), "24"),
     ("recipient_limit", Kind::Count("people", 1, 1_000_000), "1000"),
     ("start_words", Kind::Text, "START, MULAI"),
+    ("statistics_days", Kind::Count("days", 0, 99_999), "1095"),
     ("stop_words", Kind::Text, "STOP, BERHENTI, UNSUBSCRIBE"),
     ("template_source", Kind::OneOf(&["own", "host"]), "own"),
     ("timezone", Kind::Zone, "Asia/Jakarta"),

@@ -1,15 +1,12 @@
 //! Claiming: due messages become this instance's, for a lease.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
 use super::holding::{Held, Holding};
-use super::lookout::Lookout;
-use crate::db::generic;
 use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RecordId, RuleId};
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
@@ -111,30 +108,18 @@ pub async fn claim(
     limit: usize,
     lease: Duration,
     holding: &Holding,
-    lookout: &mut Lookout,
 ) -> Result<Vec<Claimed>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql::CLAIM.sql).await?;
     let mut limit = limit.min(MOST) as i64;
     loop {
-        let begun = Instant::now();
-        let bounds = lookout.bounds(begun);
-        let values: &[&(dyn ToSql + Sync)] = &[
-            &arming.hash(),
-            &instance,
-            &limit,
-            &lease.as_secs_f64(),
-            &bounds.priorities,
-            &bounds.since,
-            &bounds.seconds,
-        ];
-        match generic::query(client, sql::CLAIM.sql, values).await {
-            Ok(rows) => {
-                let took = begun.elapsed();
-                let messages = rows
-                    .iter()
-                    .map(|row| (row.get("priority"), row.get("scheduled_at")));
-                lookout.found(&bounds, begun, took, messages);
-                return Ok(rows.iter().map(|row| claimed(row, holding)).collect());
-            }
+        match client
+            .query(
+                &statement,
+                &[&arming.hash(), &instance, &limit, &lease.as_secs_f64()],
+            )
+            .await
+        {
+            Ok(rows) => return Ok(rows.iter().map(|row| claimed(row, holding)).collect()),
             // Another instance claimed the same recipient since our snapshot. Smaller, so that it cannot go on for long.
             Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => {
                 limit = (limit / 2).max(1)

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
+use tokio_postgres::Transaction;
 
 use super::claim::Claimed;
 use super::holding::Held;
-use crate::db::generic;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
 use crate::db::statements as sql;
 
@@ -196,8 +195,7 @@ pub async fn finish_attempts(
     let externals: Vec<Option<&str>> = attempts.iter().map(|a| a.end.external_id.as_deref()).collect();
     let durations: Vec<i32> = attempts.iter().map(|a| millis(a.end.duration)).collect();
     let notes: Vec<Option<&str>> = attempts.iter().map(|a| a.end.note.as_deref()).collect();
-    generic::query(
-        tx,
+    tx.execute(
         sql::ATTEMPT_FINISH.sql,
         &[
             &ids,
@@ -273,24 +271,24 @@ async fn done(
     if ids.is_empty() {
         return Ok(Default::default());
     }
-    let rows = generic::query(
-        tx,
-        sql::SETTLE_DONE.sql,
-        &[
-            &ids,
-            &tokens,
-            &states,
-            &providers,
-            &kinds,
-            &storables(&externals),
-            &storables(&codes),
-            &storables(&errors),
-            &templates,
-            &times,
-            &uncertain,
-        ],
-    )
-    .await?;
+    let rows = tx
+        .query(
+            sql::SETTLE_DONE.sql,
+            &[
+                &ids,
+                &tokens,
+                &states,
+                &providers,
+                &kinds,
+                &storables(&externals),
+                &storables(&codes),
+                &storables(&errors),
+                &templates,
+                &times,
+                &uncertain,
+            ],
+        )
+        .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
@@ -328,22 +326,22 @@ async fn later(
     if ids.is_empty() {
         return Ok(Default::default());
     }
-    let rows = generic::query(
-        tx,
-        sql::SETTLE_LATER.sql,
-        &[
-            &ids,
-            &tokens,
-            &delays,
-            &tries,
-            &uncertains,
-            &holds,
-            &errors,
-            &waits,
-            &refusers,
-        ],
-    )
-    .await?;
+    let rows = tx
+        .query(
+            sql::SETTLE_LATER.sql,
+            &[
+                &ids,
+                &tokens,
+                &delays,
+                &tries,
+                &uncertains,
+                &holds,
+                &errors,
+                &waits,
+                &refusers,
+            ],
+        )
+        .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 

@@ -1,6 +1,8 @@
 //! A whole office: server, host, our schema with its hooks, the gateway as its three providers, and daemons as real
 //! processes. Everything is gone when it is dropped.
 
+mod kept;
+
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -10,7 +12,8 @@ use tokio_postgres::Client;
 
 use super::gateway::{Gateway, GatewayError, Template};
 use super::host::{self, HostError, OdooSession, Options, Profile};
-use super::postgres::{Cluster, ClusterError};
+use super::postgres::{Cluster, ClusterError, StopMode};
+use kept::Kept;
 
 /// Name of the office's database.
 pub const DATABASE: &str = "sicantik";
@@ -89,8 +92,29 @@ impl Office {
     /// # Errors
     /// [`OfficeError`].
     pub async fn open(program: &Path, plan: &Plan) -> Result<Self, OfficeError> {
-        let (cluster, gateway) = tokio::join!(Cluster::start(), Gateway::start());
-        Self::furnish(cluster?, gateway?, program, plan).await
+        let Some(kept) = Kept::of(program, plan) else {
+            let (cluster, gateway) = tokio::join!(Cluster::start(), Gateway::start());
+            return Self::furnish(cluster?, gateway?, program, plan).await;
+        };
+        let gateway = Gateway::start().await?;
+        let lock = kept.lock().await?;
+        let office = match kept.data() {
+            Some(data) => {
+                let cluster = Cluster::builder().data_from(data).start().await?;
+                Self::around(cluster, gateway, program)?
+            }
+            None => {
+                let office = Self::around(Cluster::start().await?, gateway, program)?;
+                office.found(plan).await?;
+                office.cluster.stop(StopMode::Fast).await?;
+                kept.keep(&office.cluster.data_dir())?;
+                office.cluster.restart().await?;
+                office
+            }
+        };
+        drop(lock);
+        office.equip(plan).await?;
+        Ok(office)
     }
 
     /// The same in a server that stands already.
@@ -103,11 +127,18 @@ impl Office {
         program: &Path,
         plan: &Plan,
     ) -> Result<Self, OfficeError> {
-        cluster.create_database(DATABASE, None).await?;
-        let admin = cluster.connect(DATABASE).await?;
-        host::install(&admin, plan.profile, &plan.host).await?;
         let office = Self::around(cluster, gateway, program)?;
-        office.run(&["migrate"]).await?;
+        office.found(plan).await?;
+        office.equip(plan).await?;
+        Ok(office)
+    }
+
+    /// Host and schema.
+    async fn found(&self, plan: &Plan) -> Result<(), OfficeError> {
+        self.cluster.create_database(DATABASE, None).await?;
+        let admin = self.cluster.connect(DATABASE).await?;
+        host::install(&admin, plan.profile, &plan.host).await?;
+        self.run(&["migrate"]).await?;
         admin
             .batch_execute(&format!(
                 "do $$ begin
@@ -116,13 +147,18 @@ impl Office {
                  grant sicantik_notify_operator to {OPERATOR}"
             ))
             .await?;
+        Ok(())
+    }
+
+    /// Providers and hooks.
+    async fn equip(&self, plan: &Plan) -> Result<(), OfficeError> {
         if plan.providers {
-            office.set_up_providers(&admin).await?;
+            self.set_up_providers(&self.admin().await?).await?;
         }
         if plan.hooks {
-            office.run(&["hooks", "install"]).await?;
+            self.run(&["hooks", "install"]).await?;
         }
-        Ok(office)
+        Ok(())
     }
 
     /// An office around a database that stands already, with whatever schema it has.

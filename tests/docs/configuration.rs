@@ -94,6 +94,7 @@ fn every_key_of_the_daemon_file_is_there_with_its_default_and_range() {
                     "database.url",
                     "database.owner_url",
                     "database.operator_url",
+                    "database.direct_url",
                     "database.ca_file",
                     "http.forward_to"
                 ]

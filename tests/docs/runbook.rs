@@ -22,17 +22,8 @@ fn raised() -> Vec<String> {
     }
     let mut sql = String::new();
     sources(&root.join("sql"), "sql", &mut sql);
-    for place in sql.split("insert into sicantik_notify.problem").skip(1) {
-        let Some(values) = place.split_once(['\n']).map(|(_, rest)| rest.trim_start()) else {
-            continue;
-        };
-        if let Some(columns) = values
-            .strip_prefix("values (")
-            .or_else(|| values.strip_prefix("select "))
-            .map(columns)
-        {
-            all.extend(patterns(&columns[0]));
-        }
+    for place in sql.split("sicantik_notify.problem_raise(").skip(1) {
+        all.extend(patterns(&columns(place.trim_start())[0]));
     }
     let mut code = String::new();
     sources(&root.join("src"), "rs", &mut code);

@@ -27,6 +27,26 @@ pub const SETUP: &str = "
 pub type Entry = (&'static str, &'static str, &'static str, &'static str);
 
 pub const FUNCTIONS: &[Entry] = &[
+    ("bucket_time(integer)", "bucket_time(1)", "dpv", ""),
+    ("masked_phone(text)", "masked_phone('+6281300009999')", "dpv", ""),
+    ("rule_code(bigint)", "rule_code(1)", "dpv", ""),
+    ("sees_phones()", "sees_phones()", "dpv", ""),
+    ("statement_clock()", "statement_clock()", "dpv", ""),
+    (
+        "statistics(date,date,text)",
+        "statistics('2026-01-01', '2026-01-31', 'rule')",
+        "dpv",
+        "",
+    ),
+    ("statistics_count()", "statistics_count()", "d", ""),
+    (
+        "statistics_day(date,text)",
+        "statistics_day('2026-01-01', 'Asia/Jakarta')",
+        "",
+        "",
+    ),
+    ("time_bucket(interval)", "time_bucket('1 second')", "", ""),
+    ("was_given_up(bigint)", "was_given_up(1)", "dpv", ""),
     (
         "api_token_create(text,text[],timestamp with time zone,boolean)",
         "api_token_create('another', null, null, false)",

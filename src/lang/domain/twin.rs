@@ -160,6 +160,9 @@ impl Column {
         if cell.is_null() {
             return of_null(&self.test);
         }
+        if !fits(self.kind, cell) {
+            return Truth::Unknown;
+        }
         match &self.test {
             Test::Const(value) => (*value).into(),
             Test::IsNull => Truth::False,
@@ -189,6 +192,27 @@ impl Column {
             }
         }
     }
+}
+
+/// Whether PostgreSQL can read the cell as what its column is: what it cannot, it must refuse.
+fn fits(kind: Kind, cell: &Json) -> bool {
+    match kind {
+        Kind::Text | Kind::Selection => cell.is_string(),
+        Kind::Int | Kind::Many2one | Kind::Pointer | Kind::Id => cell.is_i64(),
+        Kind::Float | Kind::Numeric => cell.is_number(),
+        Kind::Boolean => cell.is_boolean(),
+        Kind::Date => date(cell).is_some(),
+        Kind::Datetime => moment(cell).is_some(),
+        Kind::Opaque => true,
+    }
+}
+
+fn date(cell: &Json) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(cell.as_str()?, "%Y-%m-%d").ok()
+}
+
+fn moment(cell: &Json) -> Option<NaiveDateTime> {
+    NaiveDateTime::parse_from_str(cell.as_str()?, "%Y-%m-%dT%H:%M:%S%.f").ok()
 }
 
 /// False if PostgreSQL must read a value, and may refuse it.
@@ -262,14 +286,8 @@ fn order(cell: &Json, value: &Scalar) -> Option<Ordering> {
         Scalar::Int(value) => Some(cell.as_i64()?.cmp(value)),
         Scalar::Float(value) | Scalar::Numeric(value) => numbers(cell, *value),
         Scalar::Boolean(value) => Some(cell.as_bool()?.cmp(value)),
-        Scalar::Date(moment) => {
-            let cell = NaiveDate::parse_from_str(cell.as_str()?, "%Y-%m-%d").ok()?;
-            Some(cell.cmp(moment.exact.as_ref()?))
-        }
-        Scalar::Datetime(moment) => {
-            let cell = NaiveDateTime::parse_from_str(cell.as_str()?, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-            Some(cell.cmp(moment.exact.as_ref()?))
-        }
+        Scalar::Date(moment) => Some(date(cell)?.cmp(moment.exact.as_ref()?)),
+        Scalar::Datetime(moment) => Some(self::moment(cell)?.cmp(moment.exact.as_ref()?)),
     }
 }
 
