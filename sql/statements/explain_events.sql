@@ -2,7 +2,7 @@
 -- $1 model, $2 record, $3 how many. Indexes: event_record_id_idx, event_history_record_idx.
 select x.*
 from (
-    select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new, e.tries,
+    select e.id, e.model, e.record_id, e.xact::text as xact, e.occurred_at, e.op::text as op, e.changed, e.old, e.new, e.failed_evaluations as tries,
            e.target_trigger, e.target_rule, e.kwargs, null::timestamptz as evaluated_at
     from sicantik_notify.v_event e
     where e.model = $1::text and e.record_id = $2::bigint

@@ -241,6 +241,7 @@ begin
              'enqueued, trigger_condition, rule_condition, no_rule, no_recipient, no_phone, duplicate, repeated, '
              'name_mismatch, grouped, gone, error'),
             ('v_event.changed', 'Columns that changed, of those that are watched or read'),
+            ('v_event.failed_evaluations', 'How often its evaluation failed'),
             ('v_event.id', 'The event; order of capture, not of commit'),
             ('v_event.kwargs', 'Fired by a person or programme: what rules'' code is given besides'),
             ('v_event.new', 'New values of the watched columns and of those that rules read'),
@@ -249,7 +250,6 @@ begin
             ('v_event.op', 'I insert, U update, F fired'),
             ('v_event.target_rule', 'Only this rule is meant'),
             ('v_event.target_trigger', 'Only this trigger is meant (fired, or set aside and tried again)'),
-            ('v_event.tries', 'How often its evaluation failed'),
             ('v_failover.sent', 'Of lost: sends that are known to have arrived'),
             ('v_firing.source', 'manual (fire_trigger), cli, api, backfill'),
             ('v_instance.name', 'Name of its machine'),
