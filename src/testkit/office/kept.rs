@@ -86,7 +86,7 @@ impl Kept {
             return;
         };
         for entry in entries.flatten() {
-            let changed = fs::symlink_metadata(entry.path()).and_then(|meta| Ok(meta.ctime()));
+            let changed = fs::symlink_metadata(entry.path()).map(|meta| meta.ctime());
             let now = SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default();
