@@ -198,7 +198,10 @@ impl Evaluator {
         if state.backlog {
             let (other, configuration, mut pace) = (self.clone(), configuration.clone(), state.pace);
             beside.spawn(async move {
-                let mut client = other.database.get().await?;
+                // No connection is free: then there is one batch at a time.
+                let Ok(mut client) = other.database.get().await else {
+                    return Ok((Round::Idle, pace));
+                };
                 let round = other.batch(&mut client, &configuration, &mut pace).await?;
                 Ok::<_, EvaluateError>((round, pace))
             });
@@ -208,7 +211,12 @@ impl Evaluator {
         state.backlog =
             matches!(&own, Round::Done(done) if u32::try_from(done.changes).is_ok_and(|n| n >= asked));
         match beside.join_next().await {
-            None | Some(Err(_)) => Ok(own),
+            None => Ok(own),
+            // As if it had happened here: the stage's supervisor reports it and begins anew.
+            Some(Err(ended)) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Ok(own),
+            },
             Some(Ok(other)) => {
                 let (other, pace) = other?;
                 state.pace = state.pace.min(pace);
