@@ -7,6 +7,7 @@ mod desk;
 use chrono::{DateTime, Utc};
 use desk::{Desk, approve, citizens, desk};
 use sicantik_notifyd::db::ids::{EventId, PartnerId, RecordId, RuleId, TriggerId};
+use sicantik_notifyd::db::prepared::Prepared;
 use sicantik_notifyd::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from};
 use sicantik_notifyd::testkit::office::RUNTIME;
 use tokio_postgres::Client;
@@ -49,7 +50,9 @@ async fn enqueue(client: &mut Client, intake: Intake<'_>, first: i64, count: i64
     };
     let messages: Vec<NewMessage> = (first..first + count).map(message).collect();
     let tx = client.transaction().await.unwrap();
-    let ids = enqueue_from(&tx, &terms, intake, &messages).await.unwrap();
+    let ids = enqueue_from(&tx, &Prepared::default(), &terms, intake, &messages)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     ids.iter().flatten().count()
 }

@@ -160,8 +160,10 @@ async fn raw(office: &Office, admin: &Client, script: &str, messages: i64) -> Dr
         length: Length::Transactions(messages as u64 / (BATCH as u64 * CLIENTS as u64)),
         variables: &[("batch", BATCH)],
     };
+    ground::profile_begin(admin).await;
     let ran = pgbench(&office.cluster, &load).await;
     let of = messages as f64;
+    ground::profile_end(admin, script, of).await;
     Drained {
         per_second: ran.per_second * BATCH as f64,
         server: ran.cpu.as_secs_f64() * 1e6 / of,
@@ -222,6 +224,7 @@ async fn daemon(
     .await;
     let stop = CancellationToken::new();
     let alive = tokio::spawn(beat(office.admin().await.unwrap()));
+    ground::profile_begin(admin).await;
     let (wal_before, cpu_before, own_before) = (wal(admin).await, server_cpu(&office.cluster), own_cpu());
     let begun = Instant::now();
     let running = tokio::spawn(deliverer.run(stop.clone()));
@@ -246,6 +249,7 @@ async fn daemon(
         daemon: own.as_secs_f64() * 1e6 / of,
         wal: (wal(admin).await - wal_before) as f64 / of,
     };
+    ground::profile_end(admin, "drain", of).await;
     stop.cancel();
     running.await.unwrap();
     alive.abort();

@@ -20,14 +20,64 @@ pub fn program() -> PathBuf {
 
 /// As a production server, but without the noise of its checkpoints.
 pub fn server() -> Builder {
-    Cluster::builder()
+    let server = Cluster::builder()
         .durable(true)
         .setting("synchronous_commit", "on")
         .setting("shared_buffers", "1GB")
         .setting("jit", "off")
         .setting("max_wal_size", "16GB")
         .setting("checkpoint_timeout", "1h")
-        .setting("wal_compression", "off")
+        .setting("wal_compression", "off");
+    if !profiling() {
+        return server;
+    }
+    server
+        .setting("shared_preload_libraries", "pg_stat_statements")
+        .setting("pg_stat_statements.track_planning", "on")
+        .setting("pg_stat_statements.track_utility", "on")
+}
+
+/// `PROFILE=1 make bench`: after a part it is said where the server's time went. That costs time itself.
+fn profiling() -> bool {
+    std::env::var_os("PROFILE").is_some_and(|v| !v.is_empty())
+}
+
+/// Forgets what was counted so far.
+pub async fn profile_begin(admin: &Client) {
+    if profiling() {
+        admin
+            .batch_execute("create extension if not exists pg_stat_statements schema public; select public.pg_stat_statements_reset()")
+            .await
+            .unwrap();
+    }
+}
+
+/// Prints which statements took the server's time since, for each of `of` things that were done.
+pub async fn profile_end(admin: &Client, what: &str, of: f64) {
+    if !profiling() {
+        return;
+    }
+    let rows = admin
+        .query(
+            r"select calls, total_plan_time * 1000, total_exec_time * 1000,
+                    left(regexp_replace(regexp_replace(query, '--[^\n]*', '', 'g'), '\s+', ' ', 'g'), 90)
+             from public.pg_stat_statements
+             where toplevel and dbid = (select oid from pg_database where datname = current_database())
+             order by total_plan_time + total_exec_time desc limit 16",
+            &[],
+        )
+        .await
+        .unwrap();
+    println!("   {what}: calls, planning and execution in µs for each");
+    for row in rows {
+        let (calls, plan, run): (i64, f64, f64) = (row.get(0), row.get(1), row.get(2));
+        println!(
+            "   {calls:8} {:9.2} {:9.2}  {}",
+            plan / of,
+            run / of,
+            row.get::<_, &str>(3)
+        );
+    }
 }
 
 /// An office on such a server.

@@ -53,6 +53,7 @@ pub async fn run(table: &mut Table, full: bool) {
         ours(&host, &mut arrivals, first + n).await;
         floor.once().await;
     }
+    ground::profile_begin(&admin).await;
     let (mut latencies, mut floors) = (Vec::new(), Vec::new());
     let mut next = Instant::now();
     for n in 0..samples {
@@ -63,6 +64,7 @@ pub async fn run(table: &mut Table, full: bool) {
         tokio::time::sleep_until(next.into()).await;
         latencies.push(ours(&host, &mut arrivals, first + 20 + n).await);
     }
+    ground::profile_end(&admin, "latency", latencies.len() as f64).await;
     for (part, name, target) in [(0.5, "p50", 4.0), (0.99, "p99", 8.0)] {
         let (ours, floor) = (percentile(&latencies, part), percentile(&floors, part));
         table.ratio(

@@ -1,10 +1,11 @@
 -- batch_take(rule, series, messages): reserves places in the slots of a batch series: each message takes the first slot with fewer
 -- than batch_size, slots are batch_interval apart, and the first one is now where the last one is over. Returns the slot that stood
--- before and how many it had: message i (from 0) goes at slot_at + ⌊(taken + i) / batch_size⌋ × batch_interval.
+-- before and how many it had: message i (from 0) goes at slot_at + ⌊(taken + i) / batch_size⌋ × batch_interval. No rule: nothing.
 create or replace function sicantik_notify.batch_take(p_rule bigint, p_series text, p_messages integer)
 returns table (slot_at timestamptz, taken integer)
 language plpgsql
 volatile
+strict
 set search_path = pg_catalog, pg_temp
 as $batch_take$
 declare

@@ -1,11 +1,15 @@
--- blacklisted(numbers): which of these numbers (E.164) must get nothing, and why: our list first, then the host's.
+-- blacklisted(numbers): which of these numbers (E.164) must get nothing, and why: our list first, then the host's. Its plan is kept, and
+-- was perhaps made while the list was empty: hence by index.
 create or replace function sicantik_notify.blacklisted(p_phones text[])
 returns table (phone text, reason text)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $blacklisted$
+begin
+    return query
     select distinct on (l.phone) l.phone, l.reason
     from (
         select b.phone, 1 as place, 'the number is on the blacklist' || coalesce(': ' || nullif(b.reason, ''), '') as reason
@@ -14,7 +18,8 @@ as $blacklisted$
         union all
         select h.phone, 2, 'the number is on the blacklist of Odoo (phone_blacklist)' from sicantik_notify.host_blacklist(p_phones) h
     ) l
-    order by l.phone, l.place
+    order by l.phone, l.place;
+end
 $blacklisted$;
 comment on function sicantik_notify.blacklisted(text[]) is 'Which numbers must get nothing, and why';
 

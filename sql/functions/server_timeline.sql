@@ -2,11 +2,13 @@
 -- the new number only after the first checkpoint that follows a promotion.
 create or replace function sicantik_notify.server_timeline()
 returns bigint
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $server_timeline$
-    select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
+begin
+    return ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint;
+end
 $server_timeline$;
 comment on function sicantik_notify.server_timeline() is 'The timeline that this server writes; it grows when a standby takes over';
 

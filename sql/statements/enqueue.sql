@@ -24,9 +24,8 @@ with incoming as materialized (
     from sicantik_notify.rule r
     cross join admitted a
     left join sicantik_notify.trigger t on t.code = r.trigger
-    left join lateral (
-        select k.slot_at, k.taken from sicantik_notify.batch_take(r.id, $17::text, a.messages) k where r.schedule_type = 'batch'
-    ) b on true
+    -- Strict: a condition beside it would be asked after the call, which locks the series.
+    left join lateral sicantik_notify.batch_take(case when r.schedule_type = 'batch' then r.id end, $17::text, a.messages) b on true
     where r.id = $1::bigint
 ), timed as materialized (
     select m.*, t.now, t.room, t.schedule_type, m.why is not null or m.number > a.messages as held, o.at,

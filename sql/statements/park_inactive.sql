@@ -1,6 +1,7 @@
 -- Takes messages of inactive rules out of the claim's index, and brings those of active rules back. The rule's trigger does
 -- both at once; this catches what was enqueued, settled or parked while the rule was being switched, and is run for some
 -- seconds after the configuration has changed only: it may read the whole queue. SKIP LOCKED: it never waits for a claim, another daemon, or the rule's trigger.
+-- Index: queue_rule_idx.
 -- $1 how many of each rule
 with wrong as materialized (
     select w.id, false as active
@@ -29,3 +30,4 @@ update sicantik_notify.queue q
 set ready = false, waiting_for = case when not w.active then 'rule_inactive' end
 from wrong w
 where q.id = w.id and q.state = 'pending'
+returning q.id

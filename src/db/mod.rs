@@ -8,6 +8,7 @@ pub mod listener;
 pub mod migrate;
 pub mod partitions;
 mod pooler;
+pub mod prepared;
 pub mod statements;
 
 pub use connect::{ConnectError, Database, Endpoint};

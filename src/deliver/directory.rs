@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::dispatcher::{self, Candidate, Choice, Facts, Message, Recipient, Route, SkipReason, Skipped};
 use super::health::State;
@@ -27,8 +28,8 @@ const STRANGER: Recipient = Recipient {
     last_inbound_at: None,
     no_marketing: false,
 };
-/// Changes with every change of the configuration.
-const VERSION: &str = "select version from sicantik_notify.config_version";
+/// The version changes with every change of the configuration.
+const VERSION: &str = "select version, clock_timestamp() from sicantik_notify.config_version";
 /// How long a message waits while no provider can take it, at first.
 const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 
@@ -36,6 +37,8 @@ const NO_PROVIDER_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct Directory {
     version: Option<i64>,
+    /// When it was last read.
+    read_at: DateTime<Utc>,
     providers: HashMap<ProviderId, Arc<Provider>>,
     accounts: Vec<Listed>,
     candidates: Vec<Candidate>,
@@ -95,6 +98,7 @@ impl Directory {
         // Both on their way at once: this is asked between a claim and its calls.
         let (version, rows) =
             futures_util::try_join!(client.query_one(&version, &[]), client.query(&statement, &[]))?;
+        self.read_at = version.get(1);
         let version: i64 = version.get(0);
         if self.version != Some(version) {
             self.templates = load::templates(&***client).await?;
@@ -296,7 +300,7 @@ impl Directory {
         })
     }
 
-    /// Routes of claimed messages; those that have none are settled at once, with the reason.
+    /// Routes of claimed messages, as of the last reading; those that have none are settled at once, with the reason.
     ///
     /// # Errors
     /// The server's.
@@ -305,8 +309,6 @@ impl Directory {
         client: &deadpool_postgres::Client,
         claimed: Vec<Claimed>,
     ) -> Result<(Vec<Prepared>, Vec<Settlement>), tokio_postgres::Error> {
-        let now = client.prepare_cached("select clock_timestamp()").await?;
-        let now: DateTime<Utc> = client.query_one(&now, &[]).await?.get(0);
         let asked: Vec<(Option<PartnerId>, &str)> =
             claimed.iter().map(|m| (m.partner, m.phone.as_str())).collect();
         let pairs = self.pairs(client, &asked).await?;
@@ -324,7 +326,7 @@ impl Directory {
         let (mut routed, mut settled) = (Vec::new(), Vec::new());
         for message in claimed {
             let recipient = known.get(&message.phone).copied().unwrap_or(STRANGER);
-            match self.prepare(now, recipient, &message) {
+            match self.prepare(self.read_at, recipient, &message) {
                 Ok((phone, routes, others_paused)) => {
                     let first = routes
                         .first()
@@ -441,7 +443,8 @@ impl Directory {
         })
     }
 
-    /// Consent (the host's or ours) and last inbound message of each number, in three statements; asked only where Meta is a candidate.
+    /// Consent (the host's or ours) and last inbound message of each number, in three statements at once; asked only where Meta is a
+    /// candidate.
     async fn recipients(
         &self,
         client: &tokio_postgres::Client,
@@ -470,33 +473,27 @@ impl Directory {
             return Ok(known);
         }
         let partners: Vec<i64> = asked.iter().filter_map(|(p, _)| p.map(|p| p.0)).collect();
-        let opted_in: HashMap<i64, bool> = client
-            .query(
-                "select id, opted_in from sicantik_notify.host_partner($1)",
-                &[&partners],
-            )
-            .await?
-            .iter()
-            .map(|r| (r.get(0), r.get(1)))
-            .collect();
+        let theirs = "select id, opted_in from sicantik_notify.host_partner($1)";
+        let ours =
+            "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
+        let inbound = "select phone, last_inbound_at from sicantik_notify.host_inbound($1)";
+        let (whom, about): (&[&(dyn ToSql + Sync)], &[&(dyn ToSql + Sync)]) = (&[&partners], &[&phones]);
+        let (theirs, ours, inbound) = futures_util::try_join!(
+            client.query(theirs, whom),
+            client.query(ours, about),
+            client.query(inbound, about),
+        )?;
+        let opted_in: HashMap<i64, bool> = theirs.iter().map(|r| (r.get(0), r.get(1))).collect();
         for (partner, phone) in asked {
             let opted_in = partner.and_then(|p| opted_in.get(&p.0)).copied().unwrap_or(false);
             known.entry((*phone).to_owned()).or_insert(STRANGER).opted_in = opted_in;
         }
-        let ours =
-            "select phone from sicantik_notify.consent where phone = any ($1) and opted_in_at is not null";
-        for row in client.query(ours, &[&phones]).await? {
+        for row in &ours {
             if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
                 recipient.opted_in = true;
             }
         }
-        for row in client
-            .query(
-                "select phone, last_inbound_at from sicantik_notify.host_inbound($1)",
-                &[&phones],
-            )
-            .await?
-        {
+        for row in &inbound {
             if let Some(recipient) = known.get_mut(row.get::<_, &str>(0)) {
                 recipient.last_inbound_at = recipient.last_inbound_at.max(row.get(1));
             }

@@ -27,7 +27,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DeliverConfig;
-use crate::db::ids::ProviderId;
+use crate::db::ids::{MessageId, ProviderId};
 use crate::db::listener::Wakes;
 use crate::db::{ConnectError, Database};
 use crate::host::permit::Arming;
@@ -43,7 +43,7 @@ use directory::Directory;
 use failover::Gate;
 use health::{Health, Terms};
 use pace::{Pace, Turns};
-use sending::{Prepared, Sender};
+use sending::{Attempt, Prepared, Sender};
 
 /// How long calls in flight may go on after the stop. The whole process has 10 seconds.
 pub const GRACE: Duration = Duration::from_secs(7);
@@ -154,40 +154,81 @@ impl Deliverer {
                     continue;
                 }
             };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.wakes.messages.notified() => {}
-                Some(ended) = work.calls.join_next(), if !work.calls.is_empty() => report_panic(ended),
-                () = tokio::time::sleep(pause) => {}
-            }
+            self.rest(&mut work, pause, &stop).await;
         }
         self.finish(work).await;
         // The channel is closed now: the settler writes what it has and ends.
         let _ = settler.await;
     }
 
-    /// One round. True: there may be more to do at once.
+    /// Waits for something to do. A call that ends is that only where another message waits for its place: the last claim left nothing,
+    /// and the settler wakes us when recipients are free.
+    async fn rest(&self, work: &mut Work, pause: Duration, stop: &CancellationToken) {
+        let until = tokio::time::Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wakes.messages.notified() => return,
+                Some(ended) = work.calls.join_next(), if !work.calls.is_empty() => {
+                    report_panic(ended);
+                    if !work.waiting.is_empty() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// One round: what is due, and housekeeping once a second, before it only where nothing may be claimed yet. True: there may be more to
+    /// do at once.
     async fn round(&self, work: &mut Work) -> Result<bool, DeliverError> {
         while let Some(ended) = work.calls.try_join_next() {
             report_panic(ended);
         }
-        if work.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
-            self.keep_house(work).await?;
-            work.kept_house = Some(Instant::now());
+        if work.kept_house.is_none() || !self.config.enabled || !work.gate.is_open() {
+            self.keep_house_in_time(work).await?;
         }
         if !self.config.enabled || !work.gate.is_open() {
             return Ok(false);
         }
-        let concurrency = self.config.concurrency as usize;
-        let mut moved = false;
-        if work.waiting.len() < concurrency {
-            moved |= self.claim_more(work).await?;
-        }
-        let free = concurrency.saturating_sub(work.calls.len());
-        if free > 0 && !work.waiting.is_empty() {
-            moved |= self.begin(work, free).await?;
-        }
+        let moved = self.step(work).await?;
+        self.keep_house_in_time(work).await?;
         Ok(moved)
+    }
+
+    async fn keep_house_in_time(&self, work: &mut Work) -> Result<(), DeliverError> {
+        if work.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
+            self.keep_house(work).await?;
+            work.kept_house = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Records the attempts of the next messages and claims those after them, both at the same time, and starts the calls. True: there may
+    /// be more to do at once.
+    async fn step(&self, work: &mut Work) -> Result<bool, DeliverError> {
+        let concurrency = self.config.concurrency as usize;
+        let free = concurrency.saturating_sub(work.calls.len());
+        let next = match free > 0 && !work.waiting.is_empty() {
+            true => self.choose(work, free).await?,
+            false => Vec::new(),
+        };
+        let wanted = match work.waiting.len() < concurrency {
+            true => (self.config.claim_batch as usize).saturating_sub(work.waiting.len()),
+            false => 0,
+        };
+        let any = !next.is_empty();
+        // The calls do not wait for the claim.
+        let begin = async {
+            let recorded = self.record(&next).await;
+            self.begin(work, next, recorded).await
+        };
+        let (begun, claimed) = tokio::join!(begin, self.claim(wanted));
+        let taken = self.take_in(work, claimed?).await?;
+        begun?;
+        // Where nothing waits, the claim has just found that there is nothing more.
+        Ok(taken || (any && !work.waiting.is_empty()))
     }
 
     async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
@@ -259,16 +300,24 @@ impl Deliverer {
         Ok(())
     }
 
-    async fn claim_more(&self, work: &mut Work) -> Result<bool, DeliverError> {
+    async fn claim(&self, wanted: usize) -> Result<Vec<Claimed>, DeliverError> {
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
         let client = self.database.get().await?;
-        let wanted = (self.config.claim_batch as usize).saturating_sub(work.waiting.len());
         let lease = Duration::from_secs(self.config.lease_seconds);
         let begun = Instant::now();
         let claimed = claim(&client, &self.arming, self.instance, wanted, lease, &self.holding).await?;
         metrics::stage("claim", begun.elapsed());
+        Ok(claimed)
+    }
+
+    /// What was claimed gets its routes and waits. False: nothing was.
+    async fn take_in(&self, work: &mut Work, claimed: Vec<Claimed>) -> Result<bool, DeliverError> {
         if claimed.is_empty() {
             return Ok(false);
         }
+        let client = self.database.get().await?;
         let ids: Vec<_> = claimed.iter().map(|m| (m.id, m.held.token())).collect();
         if !claimed.iter().all(|m| work.gate.admits(m.timeline)) {
             work.gate.shut();
@@ -400,28 +449,30 @@ impl Deliverer {
         Ok(turns)
     }
 
-    /// Records attempts for the next messages, all in one statement, and starts their calls. False: there was none to begin.
-    async fn begin(&self, work: &mut Work, free: usize) -> Result<bool, DeliverError> {
-        let next = self.choose(work, free).await?;
+    /// Records attempts for the next messages, all in one statement.
+    async fn record(&self, next: &[Prepared]) -> Result<HashMap<MessageId, Attempt>, DeliverError> {
         if next.is_empty() {
-            return Ok(false);
+            return Ok(HashMap::new());
         }
-        let begun = {
-            let begun = match self.database.get().await {
-                Ok(client) => sending::begin_attempts(&client, self.instance, &next)
-                    .await
-                    .map_err(DeliverError::from),
-                Err(error) => Err(error.into()),
-            };
-            match begun {
-                Ok(begun) => begun,
-                Err(error) => {
-                    // Nothing was sent: they wait in the same order.
-                    for prepared in next.into_iter().rev() {
-                        work.waiting.push_front(prepared);
-                    }
-                    return Err(error);
+        let client = self.database.get().await?;
+        Ok(sending::begin_attempts(&client, self.instance, next).await?)
+    }
+
+    /// Starts the calls of those whose attempt is recorded.
+    async fn begin(
+        &self,
+        work: &mut Work,
+        next: Vec<Prepared>,
+        recorded: Result<HashMap<MessageId, Attempt>, DeliverError>,
+    ) -> Result<(), DeliverError> {
+        let begun = match recorded {
+            Ok(begun) => begun,
+            Err(error) => {
+                // Nothing was sent: they wait in the same order.
+                for prepared in next.into_iter().rev() {
+                    work.waiting.push_front(prepared);
                 }
+                return Err(error);
             }
         };
         let mut refused = Vec::new();
@@ -444,8 +495,7 @@ impl Deliverer {
                 let _ = settlements.send(settlement).await;
             });
         }
-        self.give_back(&refused).await?;
-        Ok(true)
+        self.give_back(&refused).await
     }
 
     /// Messages whose attempt was not recorded: ended where their number is on a blacklist; back if they are still ours (their

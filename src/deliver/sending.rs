@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use super::directory::{Provider, wait_for_provider};
 use super::dispatcher::{Route, next_after};
@@ -15,6 +17,7 @@ use super::provider::failure::{Fails, Mark, RetrySame};
 use super::provider::{Answer, Class, Client, Failure, Outgoing, Report};
 use crate::db::Database;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
+use crate::db::prepared::{Prepared as Statements, commit_one_plan, keep_one_plan};
 use crate::db::statements as sql;
 use crate::host::phone::Phone;
 use crate::observe::metrics;
@@ -136,7 +139,7 @@ pub struct Attempt {
 /// # Errors
 /// The server's.
 pub async fn begin_attempts(
-    client: &impl deadpool_postgres::GenericClient,
+    client: &deadpool_postgres::Client,
     instance: i64,
     messages: &[Prepared],
 ) -> Result<HashMap<MessageId, Attempt>, tokio_postgres::Error> {
@@ -144,11 +147,19 @@ pub async fn begin_attempts(
         .iter()
         .filter_map(|m| m.routes.first().map(|r| (&m.claimed, r)))
         .collect();
-    begin(client, instance, &first).await
+    begin(Recording::Alone(client), instance, &first).await
+}
+
+/// Where attempts are recorded.
+enum Recording<'a> {
+    /// In a transaction of their own.
+    Alone(&'a deadpool_postgres::Client),
+    /// In one that holds more, with what its session has prepared.
+    Within(&'a Transaction<'a>, Statements),
 }
 
 async fn begin(
-    client: &impl deadpool_postgres::GenericClient,
+    recording: Recording<'_>,
     instance: i64,
     attempts: &[(&Claimed, &RouteTo)],
 ) -> Result<HashMap<MessageId, Attempt>, tokio_postgres::Error> {
@@ -166,13 +177,12 @@ async fn begin(
         .iter()
         .map(|(_, r)| r.provider.account.pace.pair_gap.as_secs_f64())
         .collect();
-    let statement = client.prepare_cached(sql::ATTEMPT_BEGIN.sql).await?;
-    let rows = client
-        .query(
-            &statement,
-            &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps],
-        )
-        .await?;
+    let values: &[&(dyn ToSql + Sync)] =
+        &[&instance, &ids, &tokens, &providers, &kinds, &keys, &notes, &gaps];
+    let rows = match recording {
+        Recording::Alone(client) => commit_one_plan(client, sql::ATTEMPT_BEGIN.sql, values).await?,
+        Recording::Within(tx, prepared) => prepared.query(tx, sql::ATTEMPT_BEGIN.sql, values).await?,
+    };
     Ok(rows
         .iter()
         .map(|r| {
@@ -459,9 +469,12 @@ impl Sender {
     ) -> Result<Option<Attempt>, String> {
         let mut client = self.database.get().await.map_err(|e| e.to_string())?;
         let result = async {
+            let prepared = Statements::of(&client);
             let tx = client.transaction().await?;
-            finish_attempts(&tx, &finished.iter().collect::<Vec<_>>()).await?;
-            let begun = begin(&tx, self.instance, &[(&message.claimed, next)]).await?;
+            keep_one_plan(&tx);
+            finish_attempts(&tx, &prepared, &finished.iter().collect::<Vec<_>>()).await?;
+            let recording = Recording::Within(&tx, prepared);
+            let begun = begin(recording, self.instance, &[(&message.claimed, next)]).await?;
             tx.commit().await?;
             Ok::<_, tokio_postgres::Error>(begun)
         }

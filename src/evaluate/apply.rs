@@ -15,12 +15,13 @@ use super::cases::{cases, fired};
 use super::configuration::Configuration;
 use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
-use super::firing::Foretold;
+use super::firing::{Foretold, concerns};
 use super::permits::Permits;
 use super::question::{Asking, Question};
 use super::rehearsal::Rehearsal;
 use super::savepoint::attempt;
 use crate::capture::event::Change;
+use crate::db::prepared::Prepared;
 use crate::host::user;
 use crate::lang::domain::{Compiled, Vars};
 
@@ -48,17 +49,19 @@ pub(super) struct Limits {
 /// Applies the configuration to the changes, as of `now`.
 pub(super) async fn apply(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     configuration: &Configuration,
     now: DateTime<Utc>,
     limits: Limits,
     changes: &[Change],
 ) -> Result<Outcomes, BatchError> {
-    apply_with(tx, configuration, now, limits, changes, None).await
+    apply_with(tx, prepared, configuration, now, limits, changes, None).await
 }
 
 /// [`apply`]; with a rehearsal nothing is written.
 pub(super) async fn apply_with(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     configuration: &Configuration,
     now: DateTime<Utc>,
     limits: Limits,
@@ -85,6 +88,7 @@ pub(super) async fn apply_with(
         permits: Permits::default(),
         foretold: Foretold::default(),
         rehearsal,
+        prepared: prepared.clone(),
     };
     batch.run(changes).await?;
     Ok(Outcomes {
@@ -98,6 +102,8 @@ pub(super) async fn apply_with(
 /// The state of one batch.
 pub(super) struct Batch<'a> {
     pub(super) tx: &'a Transaction<'a>,
+    /// Of the transaction's session.
+    pub(super) prepared: Prepared,
     pub(super) configuration: &'a Configuration,
     /// What the conditions of the whole batch see.
     pub(super) asking: Asking<'a>,
@@ -134,6 +140,11 @@ impl<'a> Batch<'a> {
         let Some(model) = triggers.first().map(|t| t.model.clone()) else {
             return Ok(());
         };
+        // The others' expressions need not be evaluated, nor their columns be read.
+        let triggers: Vec<&Trigger> = triggers
+            .into_iter()
+            .filter(|t| changes.iter().any(|change| concerns(t, change)))
+            .collect();
         let read = cases(self.tx, &self.asking, &model, &triggers, changes);
         let cases = match attempt(self.tx, read).await? {
             Ok(cases) => cases,

@@ -6,17 +6,23 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use super::apply::{self, Limits, Outcomes};
 use super::configuration::Configuration;
 use super::decision::{self, Decision};
 use super::savepoint::attempt;
 use crate::capture::event::{Change, coalesce};
+use crate::db::prepared::{PLAN_FOR_VALUES, Prepared, send};
 use crate::db::statements as sql;
 use crate::observe::metrics;
 
 /// How far the look for events goes: this many of the oldest, for each record that a batch may take.
 const LOOK_AHEAD: i64 = 4;
+/// Of the configuration; and the moment that a batch is evaluated as of.
+const AT: &str = "select version, sicantik_notify.clock() from sicantik_notify.config_version";
+/// Events where no history is kept; how many.
+const DELETE: &str = "with gone as (delete from sicantik_notify.event where id = any ($1) returning id) select count(*) from gone";
 /// Shards that one batch locks at most: a second evaluator finds others free.
 const SHARDS: i64 = 32;
 
@@ -73,8 +79,9 @@ pub async fn evaluate(
     limit: u32,
     timeout_seconds: u64,
 ) -> Result<Round, BatchError> {
+    let prepared = Prepared::of(client);
     let tx = begin(client, timeout_seconds).await?;
-    let taken = match take(&tx, configuration, limit).await? {
+    let taken = match take(&tx, &prepared, configuration, limit).await? {
         Ok(taken) => taken,
         Err(round) => return Ok(round),
     };
@@ -82,8 +89,8 @@ pub async fn evaluate(
         deadline: Instant::now() + Duration::from_secs(timeout_seconds),
         alone: limit <= 1,
     };
-    let done = settle(&tx, configuration, limits, &taken).await?;
-    finish(tx, configuration, &taken, done).await
+    let done = settle(&tx, &prepared, configuration, limits, &taken).await?;
+    finish(tx, &prepared, configuration, &taken, done).await
 }
 
 /// Evaluates the events of the oldest record. Where the server refuses to, they are set aside as a whole, in the same transaction: nobody
@@ -96,8 +103,9 @@ pub async fn evaluate_alone(
     configuration: &Configuration,
     timeout_seconds: u64,
 ) -> Result<Round, BatchError> {
+    let prepared = Prepared::of(client);
     let tx = begin(client, timeout_seconds).await?;
-    let taken = match take(&tx, configuration, 1).await? {
+    let taken = match take(&tx, &prepared, configuration, 1).await? {
         Ok(taken) => taken,
         Err(round) => return Ok(round),
     };
@@ -105,7 +113,10 @@ pub async fn evaluate_alone(
         deadline: Instant::now() + Duration::from_secs(timeout_seconds),
         alone: true,
     };
-    let work = Box::pin(attempt(&tx, settle(&tx, configuration, limits, &taken)));
+    let work = Box::pin(attempt(
+        &tx,
+        settle(&tx, &prepared, configuration, limits, &taken),
+    ));
     let done = match work.await? {
         Ok(done) => done,
         Err(BatchError::Server(error)) if !error.is_closed() => {
@@ -118,7 +129,7 @@ pub async fn evaluate_alone(
         }
         Err(error) => return Err(error),
     };
-    finish(tx, configuration, &taken, done).await
+    finish(tx, &prepared, configuration, &taken, done).await
 }
 
 async fn begin(
@@ -126,8 +137,10 @@ async fn begin(
     timeout_seconds: u64,
 ) -> Result<deadpool_postgres::Transaction<'_>, tokio_postgres::Error> {
     let tx = client.transaction().await?;
-    tx.batch_execute(&format!("set local statement_timeout = '{timeout_seconds}s'"))
-        .await?;
+    send(
+        &tx,
+        &format!("set local statement_timeout = '{timeout_seconds}s'; {PLAN_FOR_VALUES}"),
+    );
     Ok(tx)
 }
 
@@ -141,23 +154,17 @@ struct Taken {
 /// Takes the events of the oldest records, or says why there is nothing to do.
 async fn take(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     configuration: &Configuration,
     limit: u32,
 ) -> Result<Result<Taken, Round>, tokio_postgres::Error> {
-    let Some(rows) = claim(tx, limit).await? else {
+    let Some((rows, version, now)) = claim(tx, prepared, limit).await? else {
         return Ok(Err(Round::Idle));
     };
-    let at = tx
-        .query_one(
-            "select version, sicantik_notify.clock() from sicantik_notify.config_version",
-            &[],
-        )
-        .await?;
-    if at.get::<_, i64>(0) != configuration.version {
+    if version != configuration.version {
         return Ok(Err(Round::Stale));
     }
     let changes = coalesce(&rows);
-    let now = at.get(1);
     Ok(Ok(Taken { rows, changes, now }))
 }
 
@@ -170,6 +177,7 @@ struct Done {
 
 async fn settle(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     configuration: &Configuration,
     limits: Limits,
     taken: &Taken,
@@ -179,9 +187,9 @@ async fn settle(
         aside,
         messages,
         ..
-    } = apply::apply(tx, configuration, taken.now, limits, &taken.changes).await?;
+    } = apply::apply(tx, prepared, configuration, taken.now, limits, &taken.changes).await?;
     store_set_aside(tx, &aside).await?;
-    decision::store(tx, &decisions).await?;
+    decision::store(tx, prepared, &decisions).await?;
     Ok(Done {
         decisions,
         messages,
@@ -216,11 +224,12 @@ async fn set_all_aside(
 /// The events go in the transaction that holds what they came to.
 async fn finish(
     tx: deadpool_postgres::Transaction<'_>,
+    prepared: &Prepared,
     configuration: &Configuration,
     taken: &Taken,
     done: Done,
 ) -> Result<Round, BatchError> {
-    delete(&tx, &taken.rows, configuration.keeps_history()).await?;
+    delete(&tx, prepared, &taken.rows, configuration.keeps_history()).await?;
     tx.commit().await?;
     decision::announce(&done.decisions);
     for change in &taken.changes {
@@ -234,13 +243,17 @@ async fn finish(
     }))
 }
 
+/// Events of records that nobody else has, with the version of the configuration and the moment of their claim.
+type Claimed = (Vec<tokio_postgres::Row>, i64, DateTime<Utc>);
+
 async fn claim(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     limit: u32,
-) -> Result<Option<Vec<tokio_postgres::Row>>, tokio_postgres::Error> {
+) -> Result<Option<Claimed>, tokio_postgres::Error> {
     let look = i64::from(limit) * LOOK_AHEAD;
-    let shards: Vec<i32> = tx
-        .query(sql::EVENT_SHARDS.sql, &[&look, &SHARDS])
+    let shards: Vec<i32> = prepared
+        .query(tx, sql::EVENT_SHARDS.sql, &[&look, &SHARDS])
         .await?
         .iter()
         .map(|r| r.get(0))
@@ -249,23 +262,28 @@ async fn claim(
         return Ok(None);
     }
     // A new statement, hence a new snapshot: what the last holder of these shards deleted is gone in it.
-    let rows = tx
-        .query(sql::EVENT_CLAIM.sql, &[&look, &shards, &i64::from(limit)])
-        .await?;
-    Ok((!rows.is_empty()).then_some(rows))
+    let limit = i64::from(limit);
+    let values: &[&(dyn ToSql + Sync)] = &[&look, &shards, &limit];
+    let (rows, at) = futures_util::try_join!(
+        prepared.query(tx, sql::EVENT_CLAIM.sql, values),
+        prepared.query(tx, AT, &[]),
+    )?;
+    let Some(at) = at.first() else { return Ok(None) };
+    Ok((!rows.is_empty()).then_some((rows, at.get(0), at.get(1))))
 }
 
 /// P3 rests on this: the events go in the transaction that enqueues, and exactly those that were evaluated. They go into the
 /// history where one is kept.
-async fn delete(tx: &Transaction<'_>, rows: &[tokio_postgres::Row], keep: bool) -> Result<(), BatchError> {
+async fn delete(
+    tx: &Transaction<'_>,
+    prepared: &Prepared,
+    rows: &[tokio_postgres::Row],
+    keep: bool,
+) -> Result<(), BatchError> {
     let ids: Vec<i64> = rows.iter().map(|r| r.get("id")).collect();
-    let deleted = if keep {
-        let row = tx.query_one(sql::EVENT_ARCHIVE.sql, &[&ids]).await?;
-        row.get::<_, i64>(0) as u64
-    } else {
-        tx.execute("delete from sicantik_notify.event where id = any ($1)", &[&ids])
-            .await?
-    };
+    let statement = if keep { sql::EVENT_ARCHIVE.sql } else { DELETE };
+    let deleted = prepared.query(tx, statement, &[&ids]).await?;
+    let deleted = deleted.first().map_or(0, |row| row.get::<_, i64>(0)) as u64;
     if deleted as usize != ids.len() {
         return Err(BatchError::Stolen {
             claimed: ids.len(),

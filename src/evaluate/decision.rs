@@ -4,6 +4,7 @@ use tokio_postgres::Transaction;
 
 use crate::capture::event::Change;
 use crate::db::ids::{MessageId, PartnerId};
+use crate::db::prepared::Prepared;
 use crate::db::statements as sql;
 use crate::observe::metrics;
 
@@ -174,31 +175,36 @@ impl Decision {
 ///
 /// # Errors
 /// The server's.
-pub async fn store(tx: &Transaction<'_>, decisions: &[Decision]) -> Result<(), tokio_postgres::Error> {
+pub async fn store(
+    tx: &Transaction<'_>,
+    prepared: &Prepared,
+    decisions: &[Decision],
+) -> Result<(), tokio_postgres::Error> {
     if decisions.is_empty() {
         return Ok(());
     }
-    let statement = tx.prepare(sql::DECISION_INSERT.sql).await?;
     let column = |get: fn(&Decision) -> &str| decisions.iter().map(get).collect::<Vec<&str>>();
     let ids = |get: fn(&Decision) -> Option<i64>| decisions.iter().map(get).collect::<Vec<Option<i64>>>();
     let names = |get: fn(&Decision) -> Option<&str>| decisions.iter().map(get).collect::<Vec<Option<&str>>>();
-    tx.execute(
-        &statement,
-        &[
-            &column(|d| d.outcome.as_str()),
-            &ids(|d| d.event_id),
-            &column(|d| &d.xact),
-            &column(|d| &d.model),
-            &ids(|d| Some(d.record_id)),
-            &names(|d| d.trigger.as_deref()),
-            &names(|d| d.rule.as_deref()),
-            &ids(|d| d.partner),
-            &ids(|d| d.message),
-            &column(|d| &d.reason),
-            &ids(|d| d.campaign),
-        ],
-    )
-    .await?;
+    prepared
+        .query(
+            tx,
+            sql::DECISION_INSERT.sql,
+            &[
+                &column(|d| d.outcome.as_str()),
+                &ids(|d| d.event_id),
+                &column(|d| &d.xact),
+                &column(|d| &d.model),
+                &ids(|d| Some(d.record_id)),
+                &names(|d| d.trigger.as_deref()),
+                &names(|d| d.rule.as_deref()),
+                &ids(|d| d.partner),
+                &ids(|d| d.message),
+                &column(|d| &d.reason),
+                &ids(|d| d.campaign),
+            ],
+        )
+        .await?;
     Ok(())
 }
 

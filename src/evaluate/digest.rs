@@ -11,6 +11,7 @@ use tokio_postgres::{Row, Transaction};
 use super::compose::Draft;
 use super::decision::{self, Decision, RunRecord};
 use crate::db::ids::{EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
+use crate::db::prepared::Prepared;
 use crate::db::statements as sql;
 use crate::queue::enqueue::{Intake, NewMessage, Terms, enqueue_from, run_series};
 
@@ -75,9 +76,11 @@ pub async fn flush(client: &mut deadpool_postgres::Client) -> Result<usize, toki
 
 async fn flush_next(client: &mut deadpool_postgres::Client) -> Result<usize, tokio_postgres::Error> {
     let waiting = "select exists (select from sicantik_notify.digest)";
-    if !client.query_one(waiting, &[]).await?.get::<_, bool>(0) {
+    let waiting = client.prepare_cached(waiting).await?;
+    if !client.query_one(&waiting, &[]).await?.get::<_, bool>(0) {
         return Ok(0);
     }
+    let prepared = Prepared::of(client);
     let tx = client.transaction().await?;
     let lock = "select pg_try_advisory_xact_lock(hashtextextended('sicantik_notify.digest', 0))";
     if !tx.query_one(lock, &[]).await?.get::<_, bool>(0) {
@@ -86,9 +89,9 @@ async fn flush_next(client: &mut deadpool_postgres::Client) -> Result<usize, tok
     let rows = tx.query(sql::DIGEST_TAKE.sql, &[&RUNS, &(LINES as i64)]).await?;
     let mut decisions = Vec::new();
     for rows in rows.chunk_by(in_one_series) {
-        decisions.extend(flush_rule(&tx, rows).await?);
+        decisions.extend(flush_rule(&tx, &prepared, rows).await?);
     }
-    decision::store(&tx, &decisions).await?;
+    decision::store(&tx, &prepared, &decisions).await?;
     tx.commit().await?;
     decision::announce(&decisions);
     Ok(rows.len())
@@ -104,7 +107,11 @@ fn in_one_series(a: &Row, b: &Row) -> bool {
     rule(a) == rule(b) && run(a) == run(b)
 }
 
-async fn flush_rule(tx: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Decision>, tokio_postgres::Error> {
+async fn flush_rule(
+    tx: &Transaction<'_>,
+    prepared: &Prepared,
+    rows: &[Row],
+) -> Result<Vec<Decision>, tokio_postgres::Error> {
     let Some(first) = rows.first() else {
         return Ok(Vec::new());
     };
@@ -127,7 +134,7 @@ async fn flush_rule(tx: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Decision>,
         ..Intake::default()
     };
     let messages: Vec<NewMessage> = rows.iter().map(message).collect();
-    let ids = enqueue_from(tx, &terms, intake, &messages).await?;
+    let ids = enqueue_from(tx, prepared, &terms, intake, &messages).await?;
     let mut decisions = Vec::new();
     let mut told = Told::default();
     for (row, id) in rows.iter().zip(ids) {

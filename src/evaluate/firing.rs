@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use super::apply::Batch;
 use super::batch::BatchError;
-use super::cases::Case;
+use super::cases::{Case, fired};
 use super::conditions::{Verdict, ask, ask_together};
 use super::decision::{Decision, Outcome};
 use super::definition::{Rule, Trigger};
+use crate::capture::event::Change;
 use crate::db::ids::RuleId;
 use crate::lang::domain::Compiled;
 
@@ -16,7 +17,7 @@ pub(super) type Foretold = HashMap<RuleId, Vec<Verdict>>;
 
 impl Batch<'_> {
     pub(super) async fn trigger(&mut self, trigger: &Trigger, cases: &[Case<'_>]) -> Result<(), BatchError> {
-        let met: Vec<&Case<'_>> = cases.iter().filter(|c| concerns(trigger, c)).collect();
+        let met: Vec<&Case<'_>> = cases.iter().filter(|c| concerns(trigger, c.change)).collect();
         if met.is_empty() {
             return Ok(());
         }
@@ -141,10 +142,10 @@ impl Batch<'_> {
 }
 
 /// Whether a change is meant for a trigger: fired for it, or one that it looks for.
-fn concerns(trigger: &Trigger, case: &Case<'_>) -> bool {
-    let addressed = match case.change.target_trigger {
+pub(super) fn concerns(trigger: &Trigger, change: &Change) -> bool {
+    let addressed = match change.target_trigger {
         Some(target) => target == trigger.id,
-        None => !case.fired(),
+        None => !fired(change),
     };
-    addressed && (case.fired() || trigger.condition.matches(case.change))
+    addressed && (fired(change) || trigger.condition.matches(change))
 }

@@ -82,7 +82,7 @@ impl Batch<'_> {
             messages.push(message);
             rest.push((case, note));
         }
-        let ids = enqueue_from(self.tx, &terms, intake, &messages).await?;
+        let ids = enqueue_from(self.tx, &self.prepared, &terms, intake, &messages).await?;
         for ((message, (case, note)), id) in messages.iter().zip(rest).zip(ids) {
             let decision = match id {
                 Some(id) => {

@@ -55,6 +55,8 @@ use pace::Pace;
 
 /// How often events are looked for where no hook wakes the daemon: seven times a second, a tenth of a millisecond each.
 const POLLING: Duration = Duration::from_millis(150);
+/// How often set-aside events whose time has come are looked for; they are put off by ten seconds and more.
+const RETRYING: Duration = Duration::from_secs(1);
 /// Why a round of the stage failed; the next round tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -91,6 +93,8 @@ struct State {
     configuration: Option<Arc<Configuration>>,
     /// When configuration and hooks were last looked at.
     verified: Option<Instant>,
+    /// When set-aside events were last looked for.
+    retried: Option<Instant>,
     pace: Pace,
     /// The last batch was full: there is more than one of them can take.
     backlog: bool,
@@ -103,6 +107,7 @@ impl Evaluator {
         let mut state = State {
             configuration: None,
             verified: None,
+            retried: None,
             pace: Pace::new(self.config.batch_records),
             backlog: false,
         };
@@ -153,6 +158,7 @@ impl Evaluator {
             let loaded = self.refresh(&mut client).await?;
             self.look_after_capture(&client).await?;
             state.verified = Some(Instant::now());
+            state.retried = None;
             state.configuration = Some(Arc::new(loaded));
         }
         if !self.config.enabled {
@@ -161,9 +167,12 @@ impl Evaluator {
         let Some(configuration) = state.configuration.clone() else {
             return Ok(true);
         };
-        client
-            .execute(sql::EVENT_RETRY.sql, &[&i64::from(self.config.batch_records)])
-            .await?;
+        if state.retried.is_none_or(|at| at.elapsed() >= RETRYING) {
+            let retry = client.prepare_cached(sql::EVENT_RETRY.sql).await?;
+            let most = i64::from(self.config.batch_records);
+            client.execute(&retry, &[&most]).await?;
+            state.retried = Some(Instant::now());
+        }
         let round = self.batches(&mut client, &configuration, state).await?;
         // After the batch, whose run may be over with it.
         let flushed = digest::flush(&mut client).await?;

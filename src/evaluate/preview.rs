@@ -19,6 +19,7 @@ use super::rule::{RuleError, Work};
 use super::savepoint::attempt;
 use crate::capture::event::{Change, Operation, Step};
 use crate::db::ids::{EventId, RecordId};
+use crate::db::prepared::Prepared;
 use crate::lang::domain::Vars;
 
 /// Why a message would not leave.
@@ -87,6 +88,7 @@ pub async fn obstacles(tx: &Transaction<'_>, look: Look<'_>) -> Result<Vec<Obsta
         permits: Permits::default(),
         foretold: Foretold::default(),
         rehearsal: None,
+        prepared: Prepared::default(),
     };
     let work = Work {
         trigger: look.trigger,

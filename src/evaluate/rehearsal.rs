@@ -18,6 +18,7 @@ use super::decision::Decision;
 use super::rule::Work;
 use crate::capture::event::Change;
 use crate::db::ids::{PartnerId, RuleId};
+use crate::db::prepared::Prepared;
 
 /// A message that would be enqueued.
 #[derive(Clone, Debug)]
@@ -94,7 +95,16 @@ impl Rehearsal {
         };
         let rehearsal = std::mem::take(self);
         let marks_until = rehearsal.marks_until;
-        let outcomes = apply::apply_with(tx, configuration, now, limits, changes, Some(rehearsal)).await?;
+        let outcomes = apply::apply_with(
+            tx,
+            &Prepared::default(),
+            configuration,
+            now,
+            limits,
+            changes,
+            Some(rehearsal),
+        )
+        .await?;
         *self = outcomes.rehearsal.unwrap_or_else(|| Self::new(marks_until));
         Ok(Played {
             messages: std::mem::take(&mut self.messages),

@@ -2,6 +2,8 @@
 
 use tokio_postgres::Transaction;
 
+use crate::db::prepared::send;
+
 /// Does the work in a savepoint: what it fails at is undone, and the transaction goes on.
 ///
 /// # Errors
@@ -10,12 +12,14 @@ pub(super) async fn attempt<T, E>(
     tx: &Transaction<'_>,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<Result<T, E>, tokio_postgres::Error> {
-    tx.batch_execute("savepoint attempt").await?;
+    send(tx, "savepoint attempt");
     let result = work.await;
-    tx.batch_execute(match result {
-        Ok(_) => "release savepoint attempt",
-        Err(_) => "rollback to savepoint attempt; release savepoint attempt",
-    })
-    .await?;
+    match result {
+        Ok(_) => send(tx, "release savepoint attempt"),
+        Err(_) => {
+            tx.batch_execute("rollback to savepoint attempt; release savepoint attempt")
+                .await?;
+        }
+    }
     Ok(result)
 }

@@ -21,6 +21,7 @@ use super::question::{Asking, Question};
 use super::rule::{RuleError, Work};
 use crate::capture::event::{Change, Operation, Step};
 use crate::db::ids::{CampaignId, EventId, RecordId};
+use crate::db::prepared::Prepared;
 use crate::host::catalog::Model;
 use crate::lang::domain::{BaseKind, Compiled, Source};
 
@@ -232,6 +233,7 @@ async fn begin<'a>(
         permits: Permits::default(),
         foretold: Foretold::default(),
         rehearsal: None,
+        prepared: Prepared::default(),
     };
     Ok((batch, xact))
 }
@@ -271,7 +273,7 @@ pub async fn release(
         .map_err(TargetError::from_server)?;
     let there = existing(&mut batch.decisions, &trigger, &rule, &cases);
     batch.steps(&trigger, &rule, &there).await?;
-    decision::store(tx, &batch.decisions).await?;
+    decision::store(tx, &batch.prepared, &batch.decisions).await?;
     let told = told(&batch.decisions, ids);
     tracing::info!(
         CAMPAIGN_ID = campaign.id.0,

@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::holding::{Held, Holding};
 use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RecordId, RuleId};
+use crate::db::prepared::commit_one_plan;
 use crate::db::statements as sql;
 use crate::host::permit::Arming;
 
@@ -109,15 +110,15 @@ pub async fn claim(
     lease: Duration,
     holding: &Holding,
 ) -> Result<Vec<Claimed>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(sql::CLAIM.sql).await?;
     let mut limit = limit.min(MOST) as i64;
     loop {
-        match client
-            .query(
-                &statement,
-                &[&arming.hash(), &instance, &limit, &lease.as_secs_f64()],
-            )
-            .await
+        let lease = lease.as_secs_f64();
+        match commit_one_plan(
+            client,
+            sql::CLAIM.sql,
+            &[&arming.hash(), &instance, &limit, &lease],
+        )
+        .await
         {
             Ok(rows) => return Ok(rows.iter().map(|row| claimed(row, holding)).collect()),
             // Another instance claimed the same recipient since our snapshot. Smaller, so that it cannot go on for long.
@@ -266,7 +267,10 @@ pub async fn skip_listed(
 /// # Errors
 /// The server's.
 pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
-    while client.execute(sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH]).await? > 0 {}
+    while !commit_one_plan(client, sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH])
+        .await?
+        .is_empty()
+    {}
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use tokio_postgres::Transaction;
 use tokio_postgres::types::Json;
 
 use crate::db::ids::{CampaignId, EventId, MessageId, PartnerId, RecordId, RuleId, TriggerId};
+use crate::db::prepared::Prepared;
 use crate::db::statements as sql;
 
 /// A message to be.
@@ -82,7 +83,7 @@ pub async fn enqueue(
     terms: &Terms<'_>,
     messages: &[NewMessage],
 ) -> Result<Vec<Option<MessageId>>, tokio_postgres::Error> {
-    enqueue_from(tx, terms, Intake::default(), messages).await
+    enqueue_from(tx, &Prepared::default(), terms, Intake::default(), messages).await
 }
 
 /// Enqueues in one statement; the rule's row says about batches, quiet hours, rate limit and storm guard. The answer has one entry a
@@ -92,6 +93,7 @@ pub async fn enqueue(
 /// The server's.
 pub async fn enqueue_from(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     terms: &Terms<'_>,
     intake: Intake<'_>,
     messages: &[NewMessage],
@@ -99,7 +101,6 @@ pub async fn enqueue_from(
     if messages.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = tx.prepare(sql::ENQUEUE.sql).await?;
     let text = |get: fn(&NewMessage) -> &str| messages.iter().map(get).collect::<Vec<&str>>();
     let perhaps = |get: fn(&NewMessage) -> Option<&str>| messages.iter().map(get).collect::<Vec<_>>();
     let number = |get: fn(&NewMessage) -> Option<i64>| messages.iter().map(get).collect::<Vec<_>>();
@@ -109,9 +110,10 @@ pub async fn enqueue_from(
         .map(|m| intake.campaign.is_none().then_some(m.event.0))
         .collect();
     let times: Vec<DateTime<Utc>> = messages.iter().map(|m| m.changed_at).collect();
-    let rows = tx
-        .query(
-            &statement,
+    let rows = prepared
+        .query_one_plan(
+            tx,
+            sql::ENQUEUE.sql,
             &[
                 &terms.rule.0,
                 &terms.trigger.map(|t| t.0),

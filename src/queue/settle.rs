@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use super::claim::Claimed;
 use super::holding::Held;
 use crate::db::ids::{AttemptId, MessageId, ProviderId};
+use crate::db::prepared::{Prepared, keep_one_plan};
 use crate::db::statements as sql;
 
 /// How a message ends.
@@ -180,6 +182,7 @@ fn storables(texts: &[Option<&str>]) -> Vec<Option<String>> {
 /// The server's.
 pub async fn finish_attempts(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     attempts: &[&FinishedAttempt],
 ) -> Result<(), tokio_postgres::Error> {
     if attempts.is_empty() {
@@ -195,22 +198,19 @@ pub async fn finish_attempts(
     let externals: Vec<Option<&str>> = attempts.iter().map(|a| a.end.external_id.as_deref()).collect();
     let durations: Vec<i32> = attempts.iter().map(|a| millis(a.end.duration)).collect();
     let notes: Vec<Option<&str>> = attempts.iter().map(|a| a.end.note.as_deref()).collect();
-    tx.execute(
-        sql::ATTEMPT_FINISH.sql,
-        &[
-            &ids,
-            &started,
-            &outcomes,
-            &classes,
-            &statuses,
-            &storables(&codes),
-            &storables(&errors),
-            &storables(&externals),
-            &durations,
-            &storables(&notes),
-        ],
-    )
-    .await?;
+    let values: &[&(dyn ToSql + Sync)] = &[
+        &ids,
+        &started,
+        &outcomes,
+        &classes,
+        &statuses,
+        &storables(&codes),
+        &storables(&errors),
+        &storables(&externals),
+        &durations,
+        &storables(&notes),
+    ];
+    prepared.query(tx, sql::ATTEMPT_FINISH.sql, values).await?;
     Ok(())
 }
 
@@ -223,11 +223,13 @@ pub async fn settle(
     client: &mut deadpool_postgres::Client,
     batch: &[Settlement],
 ) -> Result<Vec<MessageId>, tokio_postgres::Error> {
+    let prepared = Prepared::of(client);
     let tx = client.transaction().await?;
+    keep_one_plan(&tx);
     let attempts: Vec<&FinishedAttempt> = batch.iter().flat_map(|s| &s.attempts).collect();
-    finish_attempts(&tx, &attempts).await?;
-    let mut moved = done(&tx, batch).await?;
-    moved.extend(later(&tx, batch).await?);
+    finish_attempts(&tx, &prepared, &attempts).await?;
+    let mut moved = done(&tx, &prepared, batch).await?;
+    moved.extend(later(&tx, &prepared, batch).await?);
     tx.commit().await?;
     Ok(batch
         .iter()
@@ -238,6 +240,7 @@ pub async fn settle(
 
 async fn done(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     batch: &[Settlement],
 ) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
     let (mut ids, mut tokens, mut states, mut providers, mut kinds) =
@@ -271,29 +274,26 @@ async fn done(
     if ids.is_empty() {
         return Ok(Default::default());
     }
-    let rows = tx
-        .query(
-            sql::SETTLE_DONE.sql,
-            &[
-                &ids,
-                &tokens,
-                &states,
-                &providers,
-                &kinds,
-                &storables(&externals),
-                &storables(&codes),
-                &storables(&errors),
-                &templates,
-                &times,
-                &uncertain,
-            ],
-        )
-        .await?;
+    let values: &[&(dyn ToSql + Sync)] = &[
+        &ids,
+        &tokens,
+        &states,
+        &providers,
+        &kinds,
+        &storables(&externals),
+        &storables(&codes),
+        &storables(&errors),
+        &templates,
+        &times,
+        &uncertain,
+    ];
+    let rows = prepared.query(tx, sql::SETTLE_DONE.sql, values).await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
 async fn later(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     batch: &[Settlement],
 ) -> Result<std::collections::HashSet<i64>, tokio_postgres::Error> {
     let (mut ids, mut tokens, mut delays, mut tries) = (vec![], vec![], vec![], vec![]);
@@ -326,22 +326,18 @@ async fn later(
     if ids.is_empty() {
         return Ok(Default::default());
     }
-    let rows = tx
-        .query(
-            sql::SETTLE_LATER.sql,
-            &[
-                &ids,
-                &tokens,
-                &delays,
-                &tries,
-                &uncertains,
-                &holds,
-                &errors,
-                &waits,
-                &refusers,
-            ],
-        )
-        .await?;
+    let values: &[&(dyn ToSql + Sync)] = &[
+        &ids,
+        &tokens,
+        &delays,
+        &tries,
+        &uncertains,
+        &holds,
+        &errors,
+        &waits,
+        &refusers,
+    ];
+    let rows = prepared.query(tx, sql::SETTLE_LATER.sql, values).await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 

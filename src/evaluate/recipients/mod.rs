@@ -58,7 +58,7 @@ impl Batch<'_> {
             }
         }
         let ids: Vec<i64> = ids.into_iter().collect();
-        let people = person::partners(self.tx, &ids).await?;
+        let people = person::partners(self.tx, &self.prepared, &ids).await?;
         let mut addressed = Vec::new();
         for (case, targets) in hits.into_iter().zip(targets) {
             if let Err(error) = self.within_limit(work, targets.len()) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tokio_postgres::Transaction;
 
 use crate::db::ids::PartnerId;
+use crate::db::prepared::Prepared;
 use crate::host::phone::Phone;
 
 /// A recipient with a number, or the reason why there is none.
@@ -52,6 +53,7 @@ impl Recipient {
 /// The people of the host with those ids. Archived ones stay reachable: permits stay linked to them.
 pub(super) async fn partners(
     tx: &Transaction<'_>,
+    prepared: &Prepared,
     ids: &[i64],
 ) -> Result<HashMap<i64, Recipient>, tokio_postgres::Error> {
     if ids.is_empty() {
@@ -60,7 +62,7 @@ pub(super) async fn partners(
     let query =
         "select id, coalesce(name, ''), whatsapp_number, mobile, phone from sicantik_notify.host_partner($1)";
     let mut people = HashMap::new();
-    for row in tx.query(query, &[&ids]).await? {
+    for row in prepared.query(tx, query, &[&ids]).await? {
         let numbers = [
             ("whatsapp_number", row.get(2)),
             ("mobile", row.get(3)),
