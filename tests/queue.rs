@@ -6,8 +6,10 @@ mod desk;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use desk::{Desk, QUICK, desk};
 use serde_json::Value;
+use sicantik_notifyd::db::prepared::ONE_PLAN;
 use sicantik_notifyd::db::statements as sql;
 use sicantik_notifyd::testkit::gateway::{Behaviour, Provider};
 use sicantik_notifyd::testkit::office::RUNTIME;
@@ -76,7 +78,7 @@ async fn a_claim_does_not_read_what_is_not_due_nor_what_is_parked() {
     let desk = desk().await;
     let hash = armed(&desk).await;
     let client = desk.office.connect_as(RUNTIME).await.unwrap();
-    let claim = format!("'{hash}', 1, 100, 60");
+    let claim = format!("'{hash}', 1, 100, 60, null, null, 0");
     fill(
         &desk,
         200_000,
@@ -131,7 +133,7 @@ async fn a_claim_does_not_read_what_is_over_a_limit_nor_what_a_storm_held() {
     let desk = desk().await;
     let hash = armed(&desk).await;
     let client = desk.office.connect_as(RUNTIME).await.unwrap();
-    let claim = format!("'{hash}', 1, 100, 60");
+    let claim = format!("'{hash}', 1, 100, 60, null, null, 0");
     // The limit is used up, by sends of the last minutes.
     desk.sql(&format!(
         "update sicantik_notify.rule set active = true, rate_limit_enabled = true, rate_limit_count = 1000 where code = '{LIMITED}';
@@ -221,9 +223,23 @@ async fn a_rule_that_is_switched_off_parks_its_messages_and_on_brings_them_back(
         .await;
 }
 
+/// No bounds: a look at everything.
+const NOWHERE: &[Option<DateTime<Utc>>] = &[];
+
 async fn claim(client: &Client, hash: &str, instance: i64) -> Result<Vec<(i64, i64)>, tokio_postgres::Error> {
     let rows = client
-        .query(sql::CLAIM.sql, &[&hash, &instance, &100_i64, &60_f64])
+        .query(
+            sql::CLAIM.sql,
+            &[
+                &hash,
+                &instance,
+                &100_i64,
+                &60_f64,
+                &None::<Vec<i32>>,
+                &NOWHERE,
+                &0_f64,
+            ],
+        )
         .await?;
     Ok(rows.iter().map(|r| (r.get("id"), r.get("claim_token"))).collect())
 }
@@ -438,4 +454,72 @@ async fn a_claim_whose_answer_was_lost_comes_free_while_its_daemon_lives() {
     )
     .await;
     desk.until("select exists (select from sicantik_notify.log where phone = '+6281300005000' and not possible_duplicate)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_with_bounds_does_not_walk_past_what_went_under_an_old_snapshot() {
+    let desk = desk().await;
+    let hash = armed(&desk).await;
+    let client = desk.office.connect_as(RUNTIME).await.unwrap();
+    client
+        .batch_execute(&ONE_PLAN.replace("local ", ""))
+        .await
+        .unwrap();
+    let everything = format!("'{hash}', 1, 100, 60, null, null, 0");
+    let near = format!("'{hash}', 1, 100, 60, '{{5}}', array[null]::timestamptz[], 1");
+    let old = desk.office.admin().await.unwrap();
+    old.batch_execute("begin isolation level repeatable read; select count(*) from sicantik_notify.queue")
+        .await
+        .unwrap();
+    // They have come and gone a minute ago.
+    fill(
+        &desk,
+        20_000,
+        ACTIVE,
+        "ready, scheduled_at",
+        "true, now() - interval '1 minute'",
+    )
+    .await;
+    desk.sql("delete from sicantik_notify.queue").await;
+    desk.sql("vacuum analyze sicantik_notify.queue").await;
+    let (none, walked) = pages(&client, sql::CLAIM.sql, &everything).await;
+    assert_eq!(none, 0);
+    assert!(walked > 200, "nothing was in the way: {walked} pages");
+    let (none, touched) = pages(&client, sql::CLAIM.sql, &near).await;
+    assert_eq!(none, 0);
+    assert!(touched < 80, "a claim that finds nothing touches {touched} pages");
+    // What is new is found, of whatever rule's priority; what is older than the bound is found by a look at everything.
+    let new = desk.message("+6281300000001").await;
+    let late = desk.message("+6281300000002").await;
+    desk.sql(&format!(
+        "update sicantik_notify.queue set scheduled_at = scheduled_at - interval '1 hour' where id = {late}"
+    ))
+    .await;
+    let found = |rows: Vec<tokio_postgres::Row>| rows.iter().map(|r| r.get(0)).collect::<Vec<i64>>();
+    let none: &[Option<DateTime<Utc>>] = &[None];
+    let rows = client
+        .query(
+            sql::CLAIM.sql,
+            &[&hash, &1_i64, &100_i64, &60_f64, &vec![5], &none, &60_f64],
+        )
+        .await
+        .unwrap();
+    assert_eq!(found(rows), [new]);
+    let rows = client
+        .query(
+            sql::CLAIM.sql,
+            &[
+                &hash,
+                &1_i64,
+                &100_i64,
+                &60_f64,
+                &None::<Vec<i32>>,
+                &NOWHERE,
+                &0_f64,
+            ],
+        )
+        .await
+        .unwrap();
+    assert_eq!(found(rows), [late]);
+    old.batch_execute("rollback").await.unwrap();
 }

@@ -5,6 +5,7 @@
 
 mod desk;
 
+use chrono::{DateTime, Utc};
 use desk::{Desk, desk};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -78,9 +79,23 @@ async fn enqueue(client: &Client, rule: &str, first: i64, count: i64, priority: 
         .unwrap()
 }
 
+/// No bounds: a look at everything.
+const NOWHERE: &[Option<DateTime<Utc>>] = &[];
+
 async fn claim(client: &Client, instance: i64, limit: i64) -> Vec<(i64, i64)> {
     let rows = client
-        .query(sql::CLAIM.sql, &[&HASH, &instance, &limit, &1e9_f64])
+        .query(
+            sql::CLAIM.sql,
+            &[
+                &HASH,
+                &instance,
+                &limit,
+                &1e9_f64,
+                &None::<Vec<i32>>,
+                &NOWHERE,
+                &0_f64,
+            ],
+        )
         .await
         .unwrap();
     rows.iter().map(|r| (r.get("id"), r.get("claim_token"))).collect()
@@ -448,7 +463,18 @@ async fn claims_at_the_same_instant_share_the_places() {
         for _ in 0..6 {
             // A recipient that another claim took since the snapshot: the daemon tries again, too.
             if let Ok(rows) = client
-                .query(sql::CLAIM.sql, &[&HASH, &(i as i64), &9_i64, &60_f64])
+                .query(
+                    sql::CLAIM.sql,
+                    &[
+                        &HASH,
+                        &(i as i64),
+                        &9_i64,
+                        &60_f64,
+                        &None::<Vec<i32>>,
+                        &NOWHERE,
+                        &0_f64,
+                    ],
+                )
                 .await
             {
                 taken += rows.len();

@@ -7,6 +7,7 @@ use sicantik_notifyd::db::Endpoint;
 use sicantik_notifyd::host::permit::Arming;
 use sicantik_notifyd::queue::claim::claim;
 use sicantik_notifyd::queue::holding::Holding;
+use sicantik_notifyd::queue::lookout::Lookout;
 use sicantik_notifyd::testkit::office::{Office, Plan, RUNTIME};
 use tokio_postgres::Client;
 
@@ -23,6 +24,7 @@ struct Looker {
     database: sicantik_notifyd::db::Database,
     arming: Arming,
     holding: Holding,
+    lookout: Lookout,
 }
 
 impl Looker {
@@ -33,6 +35,7 @@ impl Looker {
             database: Endpoint::parse(&url, None).unwrap().pool(2).unwrap(),
             arming: armed(office, name).await,
             holding: Holding::default(),
+            lookout: Lookout::default(),
         }
     }
 
@@ -41,9 +44,17 @@ impl Looker {
         let client = self.database.get().await.unwrap();
         let begun = Instant::now();
         let lease = Duration::from_secs(60);
-        let claimed = claim(&client, &self.arming, 1, BATCH as usize, lease, &self.holding)
-            .await
-            .unwrap();
+        let claimed = claim(
+            &client,
+            &self.arming,
+            1,
+            BATCH as usize,
+            lease,
+            &self.holding,
+            &mut self.lookout,
+        )
+        .await
+        .unwrap();
         (begun.elapsed().as_secs_f64() * 1000.0, claimed.len())
     }
 

@@ -13,8 +13,10 @@
 -- show of rate_usage are places that became free since, which the next claim finds.
 -- Messages of a rule that was switched off meanwhile, of a campaign that was paused, or of a rule whose hours are over, are parked where
 -- they are met, so that they stand in nobody's way; so is what is over the limit.
--- Rows are written by id = any (array), which keeps to the primary key whatever the statistics say.
--- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds
+-- Rows are locked and written by id = any (array), which keeps to the primary key whatever the statistics say, as long as no partial
+-- index fits: coalesce hides the state from those, which would be read as a whole.
+-- $1 hash of the arming secret, $2 instance, $3 how many, $4 lease in seconds, $5 priorities that are looked at from a time on (none:
+-- everything is looked at), $6 that time of each (none: $7 seconds ago)
 with permit as materialized (
     select p.allowed and t.opened_at is not null as allowed, s.line,
            (select l.attempt_id from sicantik_notify.lost_send l where l.settled_at is null limit 1) is not null as lost
@@ -23,25 +25,55 @@ with permit as materialized (
     left join sicantik_notify.timeline t on t.timeline = s.line
     where exists (select from sicantik_notify.cron_job j where j.code = 'process_queue' and j.active)
 ), look as materialized (
-    select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
-    from sicantik_notify.queue q
-    where q.state = 'pending' and q.ready
-      and (select p.allowed from permit p)
-      -- Not exists: a probe for each, whatever the statistics say. A join would read all that is under way, and all that was since the
-      -- oldest snapshot of the server.
-      and (select true from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone limit 1) is null
-      -- Only after a failover.
-      and case when (select p.lost from permit p)
-               then (select l.attempt_id from sicantik_notify.lost_send l
-                     where l.settled_at is null and l.message_id = q.id and l.message_created_at = q.created_at
-                     limit 1) is null
-                    and (select l.attempt_id from sicantik_notify.lost_send l
-                         where l.settled_at is null and l.xact = q.xact and l.record_id = q.record_id and l.rule_id = q.rule_id
-                           and l.phone = q.phone and l.model = q.model and l.changed_at = q.changed_at
-                         limit 1) is null
-               else true
-          end
-    order by q.priority desc, q.scheduled_at, q.id
+    select l.*
+    from (
+        -- Everything; or, where the caller found that to take long, for each priority what is not older than it says (see Lookout).
+        (
+            select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
+            from sicantik_notify.queue q
+            where q.state = 'pending' and q.ready
+              and (select p.allowed and ($5::integer[] is null or p.lost) from permit p)
+              -- Not exists: a probe for each, whatever the statistics say. A join would read all that is under way, and all that was
+              -- since the oldest snapshot of the server.
+              and (select true from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone limit 1) is null
+              -- Only after a failover.
+              and case when (select p.lost from permit p)
+                       then (select l.attempt_id from sicantik_notify.lost_send l
+                             where l.settled_at is null and l.message_id = q.id and l.message_created_at = q.created_at
+                             limit 1) is null
+                            and (select l.attempt_id from sicantik_notify.lost_send l
+                                 where l.settled_at is null and l.xact = q.xact and l.record_id = q.record_id and l.rule_id = q.rule_id
+                                   and l.phone = q.phone and l.model = q.model and l.changed_at = q.changed_at
+                                 limit 1) is null
+                       else true
+                  end
+            order by q.priority desc, q.scheduled_at, q.id
+            limit 2 * $3::bigint
+        )
+        union all
+        (
+            select near.*
+            from (
+                select k.priority, coalesce(b.since, sicantik_notify.clock() - make_interval(secs => $7::double precision)) as since
+                from (
+                    select r.priority from sicantik_notify.rule r
+                    union
+                    select k.priority from unnest($5::integer[]) as k (priority)
+                ) k
+                left join unnest($5::integer[], $6::timestamptz[]) as b (priority, since) on b.priority = k.priority
+            ) b
+            cross join lateral (
+                select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
+                from sicantik_notify.queue q
+                where q.state = 'pending' and q.ready and q.priority = b.priority and q.scheduled_at >= b.since
+                  and (select true from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone limit 1) is null
+                order by q.scheduled_at, q.id
+                limit 2 * $3::bigint
+            ) near
+            where $5::integer[] is not null and (select p.allowed and not p.lost from permit p)
+        )
+    ) l
+    order by l.priority desc, l.scheduled_at, l.id
     limit 2 * $3::bigint
 ), closed as materialized (
     select r.id as rule_id, o.opens
@@ -61,7 +93,7 @@ with permit as materialized (
         where not r.active or not sicantik_notify.campaign_sends(k.state) or c.opens is not null
     ) s
     join sicantik_notify.queue q on q.id = s.id
-    where q.id = any (array(select l.id from look l)) and q.state = 'pending' and q.ready
+    where q.id = any (array(select l.id from look l)) and coalesce(q.state, '') = 'pending' and coalesce(q.ready, false)
     for update of q skip locked
 ), parked as (
     update sicantik_notify.queue q
@@ -84,7 +116,7 @@ with permit as materialized (
 ), locked as materialized (
     select q.id, q.phone, q.rule_id, q.urgent, q.priority, q.scheduled_at, q.fallback
     from sicantik_notify.queue q
-    where q.id = any (array(select c.id from chosen c)) and q.state = 'pending' and q.ready
+    where q.id = any (array(select c.id from chosen c)) and coalesce(q.state, '') = 'pending' and coalesce(q.ready, false)
     for update of q skip locked
 ), mine as materialized (
     select m.id, m.rule_id, m.limited,
@@ -159,8 +191,9 @@ update sicantik_notify.queue q
 set state = 'processing', ready = false, claim_token = nextval('sicantik_notify.claim_token_seq'), claimed_by = $2::bigint,
     lease_until = sicantik_notify.clock() + make_interval(secs => $4::double precision)
 from sicantik_notify.rule r
-where q.id = any (array(select a.id from allowed a)) and q.state = 'pending' and q.ready
+where q.id = any (array(select a.id from allowed a)) and coalesce(q.state, '') = 'pending' and coalesce(q.ready, false)
   and r.id = q.rule_id and r.active
 returning q.id, q.claim_token, q.rule_id, q.partner_id, q.phone, q.template_key, q.context, q.tries, q.uncertain_sends,
-          q.postponed, q.not_through, q.reply_through, q.created_at, q.xact::text as xact, q.model, q.record_id, q.changed_at,
-          r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff, (select p.line from permit p) as timeline
+          q.postponed, q.priority, q.scheduled_at, q.not_through, q.reply_through, q.created_at, q.xact::text as xact, q.model,
+          q.record_id, q.changed_at, r.code as rule_code, r.max_retries, r.retry_delay, r.retry_backoff,
+          (select p.line from permit p) as timeline

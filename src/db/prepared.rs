@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Transaction};
 
 /// What makes the server keep that plan, until the transaction's end.
-const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+pub const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
                         set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 /// The same as the begin of a transaction.
 const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \

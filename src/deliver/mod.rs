@@ -35,6 +35,7 @@ use crate::observe::metrics;
 use crate::observe::pulse::Pulse;
 use crate::queue::claim::{Claimed, admit, claim, hand_back, park, promote, retry_provider, skip_listed};
 use crate::queue::holding::Holding;
+use crate::queue::lookout::Lookout;
 use crate::queue::memory::Memory;
 use crate::queue::recover::{forget_dead_instances, recover};
 use crate::queue::settle::Settlement;
@@ -103,6 +104,7 @@ struct Work {
     /// When the next message may go to accounts that had no room.
     turns: HashMap<ProviderId, Instant>,
     gate: Gate,
+    lookout: Lookout,
     kept_house: Option<Instant>,
     configuration: Option<i64>,
     changed: Instant,
@@ -131,6 +133,7 @@ impl Deliverer {
                 self.instance,
                 self.config.failover_window(),
             ),
+            lookout: Lookout::default(),
             kept_house: None,
             configuration: None,
             changed: Instant::now(),
@@ -187,22 +190,25 @@ impl Deliverer {
             report_panic(ended);
         }
         if work.kept_house.is_none() || !self.config.enabled || !work.gate.is_open() {
-            self.keep_house_in_time(work).await?;
+            self.keep_house_in_time(work, HOUSEKEEPING).await?;
         }
         if !self.config.enabled || !work.gate.is_open() {
             return Ok(false);
         }
         let moved = self.step(work).await?;
-        self.keep_house_in_time(work).await?;
-        Ok(moved)
+        let interval = if moved { 2 * HOUSEKEEPING } else { HOUSEKEEPING };
+        // What has become due by it goes at once.
+        Ok(self.keep_house_in_time(work, interval).await? || moved)
     }
 
-    async fn keep_house_in_time(&self, work: &mut Work) -> Result<(), DeliverError> {
-        if work.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
-            self.keep_house(work).await?;
-            work.kept_house = Some(Instant::now());
+    /// Keeps house where that was last done so long ago; whether it was done.
+    async fn keep_house_in_time(&self, work: &mut Work, interval: Duration) -> Result<bool, DeliverError> {
+        if work.kept_house.is_some_and(|at| at.elapsed() < interval) {
+            return Ok(false);
         }
-        Ok(())
+        self.keep_house(work).await?;
+        work.kept_house = Some(Instant::now());
+        Ok(true)
     }
 
     /// Records the attempts of the next messages and claims those after them, both at the same time, and starts the calls. True: there may
@@ -219,12 +225,9 @@ impl Deliverer {
             false => 0,
         };
         let any = !next.is_empty();
-        // The calls do not wait for the claim.
-        let begin = async {
-            let recorded = self.record(&next).await;
-            self.begin(work, next, recorded).await
-        };
-        let (begun, claimed) = tokio::join!(begin, self.claim(wanted));
+        let mut lookout = std::mem::take(&mut work.lookout);
+        let (begun, claimed) = tokio::join!(self.begin(work, next), self.claim(wanted, &mut lookout));
+        work.lookout = lookout;
         let taken = self.take_in(work, claimed?).await?;
         begun?;
         // Where nothing waits, the claim has just found that there is nothing more.
@@ -300,14 +303,23 @@ impl Deliverer {
         Ok(())
     }
 
-    async fn claim(&self, wanted: usize) -> Result<Vec<Claimed>, DeliverError> {
+    async fn claim(&self, wanted: usize, lookout: &mut Lookout) -> Result<Vec<Claimed>, DeliverError> {
         if wanted == 0 {
             return Ok(Vec::new());
         }
         let client = self.database.get().await?;
         let lease = Duration::from_secs(self.config.lease_seconds);
         let begun = Instant::now();
-        let claimed = claim(&client, &self.arming, self.instance, wanted, lease, &self.holding).await?;
+        let claimed = claim(
+            &client,
+            &self.arming,
+            self.instance,
+            wanted,
+            lease,
+            &self.holding,
+            lookout,
+        )
+        .await?;
         metrics::stage("claim", begun.elapsed());
         Ok(claimed)
     }
@@ -449,23 +461,12 @@ impl Deliverer {
         Ok(turns)
     }
 
-    /// Records attempts for the next messages, all in one statement.
-    async fn record(&self, next: &[Prepared]) -> Result<HashMap<MessageId, Attempt>, DeliverError> {
+    /// Records attempts for the next messages, all in one statement, and starts their calls.
+    async fn begin(&self, work: &mut Work, next: Vec<Prepared>) -> Result<(), DeliverError> {
         if next.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(());
         }
-        let client = self.database.get().await?;
-        Ok(sending::begin_attempts(&client, self.instance, next).await?)
-    }
-
-    /// Starts the calls of those whose attempt is recorded.
-    async fn begin(
-        &self,
-        work: &mut Work,
-        next: Vec<Prepared>,
-        recorded: Result<HashMap<MessageId, Attempt>, DeliverError>,
-    ) -> Result<(), DeliverError> {
-        let begun = match recorded {
+        let begun = match self.record(&next).await {
             Ok(begun) => begun,
             Err(error) => {
                 // Nothing was sent: they wait in the same order.
@@ -496,6 +497,11 @@ impl Deliverer {
             });
         }
         self.give_back(&refused).await
+    }
+
+    async fn record(&self, next: &[Prepared]) -> Result<HashMap<MessageId, Attempt>, DeliverError> {
+        let client = self.database.get().await?;
+        Ok(sending::begin_attempts(&client, self.instance, next).await?)
     }
 
     /// Messages whose attempt was not recorded: ended where their number is on a blacklist; back if they are still ours (their

@@ -1,12 +1,14 @@
 //! Claiming: due messages become this instance's, for a lease.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::holding::{Held, Holding};
+use super::lookout::Lookout;
 use crate::db::ids::{ClaimToken, MessageId, PartnerId, ProviderId, RecordId, RuleId};
 use crate::db::prepared::commit_one_plan;
 use crate::db::statements as sql;
@@ -109,18 +111,30 @@ pub async fn claim(
     limit: usize,
     lease: Duration,
     holding: &Holding,
+    lookout: &mut Lookout,
 ) -> Result<Vec<Claimed>, tokio_postgres::Error> {
     let mut limit = limit.min(MOST) as i64;
     loop {
-        let lease = lease.as_secs_f64();
-        match commit_one_plan(
-            client,
-            sql::CLAIM.sql,
-            &[&arming.hash(), &instance, &limit, &lease],
-        )
-        .await
-        {
-            Ok(rows) => return Ok(rows.iter().map(|row| claimed(row, holding)).collect()),
+        let begun = Instant::now();
+        let bounds = lookout.bounds(begun);
+        let values: &[&(dyn ToSql + Sync)] = &[
+            &arming.hash(),
+            &instance,
+            &limit,
+            &lease.as_secs_f64(),
+            &bounds.priorities,
+            &bounds.since,
+            &bounds.seconds,
+        ];
+        match commit_one_plan(client, sql::CLAIM.sql, values).await {
+            Ok(rows) => {
+                let took = begun.elapsed();
+                let messages = rows
+                    .iter()
+                    .map(|row| (row.get("priority"), row.get("scheduled_at")));
+                lookout.found(&bounds, begun, took, messages);
+                return Ok(rows.iter().map(|row| claimed(row, holding)).collect());
+            }
             // Another instance claimed the same recipient since our snapshot. Smaller, so that it cannot go on for long.
             Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => {
                 limit = (limit / 2).max(1)

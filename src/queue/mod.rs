@@ -22,6 +22,7 @@
 pub mod claim;
 pub mod enqueue;
 pub mod holding;
+pub mod lookout;
 pub mod memory;
 pub mod recover;
 pub mod settle;

@@ -218,6 +218,12 @@ async fn an_operator_sees_whole_numbers_writes_configuration_and_reads_no_secret
 #[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_moves_work_and_writes_neither_configuration_nor_host() {
     let office = office().await;
+    let admin = office.admin().await.expect("a connection");
+    // What PostgreSQL 15 and later do by themselves (docs/security.md).
+    admin
+        .batch_execute("revoke create on schema public from public")
+        .await
+        .expect("revoked");
     let runtime = office.connect_as(RUNTIME).await.expect("a connection");
     may(
         &runtime,
