@@ -7,6 +7,7 @@ mod hooked;
 
 use hooked::{Hooked, SHAPES};
 use sicantik_notifyd::testkit::host::{OdooSession, ids};
+use sicantik_notifyd::testkit::office::RUNTIME;
 use tokio_postgres::Client;
 
 const PERMIT: i32 = ids::PERMIT_ACTIVE;
@@ -283,4 +284,37 @@ async fn a_partitioned_table_needs_the_row_form_and_is_captured_with_it() {
         )
         .await;
     assert_eq!(hooked.events().await, before + 1, "through the leaf");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_partners_come_and_go_under_an_open_session() {
+    let hooked = Hooked::of("statement").await;
+    let daemon = hooked.office.connect_as(RUNTIME).await.unwrap();
+    hooked
+        .sql("update res_partner set name = 'Budi', phone = '0811', mobile = '0812', active = null where id = 10")
+        .await;
+    let ask = "select concat_ws('|', id, name, coalesce(whatsapp_number, '-'), coalesce(mobile, '-'), phone, opted_in, active) \
+               from sicantik_notify.host_partner('{10}')";
+    let told = async || {
+        // Often enough for a plan that is kept.
+        for _ in 0..7 {
+            daemon.query_one(ask, &[]).await.unwrap();
+        }
+        daemon.query_one(ask, &[]).await.unwrap().get::<_, String>(0)
+    };
+    hooked
+        .sql("update res_partner set whatsapp_number = '0813', whatsapp_opt_in = true where id = 10")
+        .await;
+    assert_eq!(told().await, "10|Budi|0813|0812|0811|t|f");
+    hooked
+        .sql("alter table res_partner drop column mobile, drop column whatsapp_number, drop column whatsapp_opt_in")
+        .await;
+    assert_eq!(told().await, "10|Budi|-|-|0811|f|f");
+    hooked
+        .sql(
+            "alter table res_partner add column mobile text, alter column phone type text; \
+             update res_partner set mobile = '0814' where id = 10",
+        )
+        .await;
+    assert_eq!(told().await, "10|Budi|-|0814|0811|f|f");
 }

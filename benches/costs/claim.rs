@@ -25,6 +25,8 @@ struct Looker {
     arming: Arming,
     holding: Holding,
     lookout: Lookout,
+    /// How many were written to: each time to others, as in an office.
+    recipients: i64,
 }
 
 impl Looker {
@@ -36,6 +38,7 @@ impl Looker {
             arming: armed(office, name).await,
             holding: Holding::default(),
             lookout: Lookout::default(),
+            recipients: 0,
         }
     }
 
@@ -66,7 +69,8 @@ impl Looker {
 
     /// A claim of a hundred, and then they are gone.
     async fn hundred(&mut self) -> f64 {
-        fill_more(&self.admin, BATCH).await;
+        fill_more(&self.admin, self.recipients, BATCH).await;
+        self.recipients += BATCH;
         let (took, claimed) = self.look().await;
         assert_eq!(claimed as i64, BATCH);
         self.admin

@@ -114,16 +114,16 @@ pub async fn fill(admin: &Client, messages: i64) {
         )
         .await
         .unwrap();
-    fill_more(admin, messages).await;
+    fill_more(admin, 0, messages).await;
     settle_down(admin, "sicantik_notify.queue").await;
 }
 
-/// So many more.
-pub async fn fill_more(admin: &Client, messages: i64) {
+/// So many more, to recipients from the n-th on.
+pub async fn fill_more(admin: &Client, recipient: i64, messages: i64) {
     admin
         .batch_execute(&format!(
             "insert into sicantik_notify.queue (ready, rule_id, trigger_id, phone, template_key, model, record_id, partner_name, context)
-             select true, r.id, t.id, '+62812' || lpad(n::text, 8, '0'), 'permit_ready', 'sicantik.permit', n, 'Budi Santoso',
+             select true, r.id, t.id, '+62812' || lpad((n + {recipient})::text, 8, '0'), 'permit_ready', 'sicantik.permit', n, 'Budi Santoso',
                     jsonb_build_object('partner_name', 'Budi Santoso', 'permit_number', '503/' || n, 'permit_type', 'Surat Izin Praktik',
                                        'status', 'Aktif', 'applicant_name', 'Budi Santoso', 'expiry_date', '31-12-2027',
                                        'document_number', 'D/' || n, 'document_name', 'Surat Izin Praktik Perawat', 'link',
