@@ -168,11 +168,11 @@ with permit as materialized (
 ), counted as (
     update sicantik_notify.rate_state s set used = t.used, reserved_at = t.now from tally t where s.rule_id = t.rule_id
 ), over as materialized (
-    -- What stands ready beside them goes too: the rule has no room left.
-    select m.id from mine m where m.id <> all (array(select a.id from allowed a))
+    -- What stands ready beside them goes too: the rule has no room left. (A hashed subplan: joined, each would be compared with each.)
+    select m.id from mine m where (m.id in (select a.id from allowed a)) is not true
     union
     select w.id
-    from (select distinct m.rule_id from mine m where m.id <> all (array(select a.id from allowed a))) f
+    from (select distinct m.rule_id from mine m where (m.id in (select a.id from allowed a)) is not true) f
     cross join lateral (
         select q.id
         from sicantik_notify.queue q

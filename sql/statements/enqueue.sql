@@ -61,6 +61,5 @@ with incoming as materialized (
     on conflict do nothing
     returning id
 )
-select p.place, p.id
-from enqueued e
-join placed p on p.id = e.id
+-- A hashed subplan: joined, the plan that serves all arrays would compare each with each.
+select p.place, p.id from placed p where (p.id in (select e.id from enqueued e)) is true
