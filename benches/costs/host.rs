@@ -10,6 +10,7 @@ use super::ground::{self, Length, Load, OFFICE, Ran, number, pgbench, wal};
 use super::table::{Table, Target, median, paired};
 
 const BARE: &str = "bare";
+const LEAST: &str = "least";
 const PERMITS: i64 = 40_000;
 
 /// Script, name, targets for the hook: processor time, log.
@@ -73,7 +74,9 @@ impl<'a> Place<'a> {
 
     /// An empty `event`, a host without dead rows, no checkpoint under way.
     async fn tidy(&self) {
-        let events = "do $$ begin if to_regclass('sicantik_notify.event') is not null then truncate sicantik_notify.event; end if; end $$";
+        let events = "do $$ begin
+            if to_regclass('sicantik_notify.event') is not null then truncate sicantik_notify.event; end if;
+            if to_regclass('least.event') is not null then truncate least.event; end if; end $$";
         for sql in [events, "vacuum sicantik_permit", "checkpoint"] {
             self.admin.batch_execute(sql).await.unwrap();
         }
@@ -93,10 +96,30 @@ impl<'a> Place<'a> {
 
     /// Bytes of log for each transaction of one client, without full pages.
     async fn logged(&self, script: &str, transactions: u64) -> f64 {
-        self.write(script, 1, Length::Transactions(transactions)).await;
+        self.whole_pages(false).await;
         let before = wal(&self.admin).await;
         self.write(script, 1, Length::Transactions(transactions)).await;
-        (wal(&self.admin).await - before) as f64 / transactions as f64
+        let bytes = wal(&self.admin).await - before;
+        self.whole_pages(true).await;
+        bytes as f64 / transactions as f64
+    }
+
+    /// Whether the first change of a page after a checkpoint logs the page.
+    async fn whole_pages(&self, on: bool) {
+        let word = if on { "on" } else { "off" };
+        self.admin
+            .batch_execute(&format!("alter system set full_page_writes = {word}"))
+            .await
+            .unwrap();
+        self.admin
+            .batch_execute("select pg_reload_conf(); checkpoint")
+            .await
+            .unwrap();
+        ground::until(
+            &self.admin,
+            &format!("select current_setting('full_page_writes') = '{word}'"),
+        )
+        .await;
     }
 }
 
@@ -112,7 +135,12 @@ pub async fn run(table: &mut Table, full: bool) {
     host::install(&other, Profile::Odoo18_0, &Options::default())
         .await
         .unwrap();
+    drop(other);
+    office.cluster.create_database(LEAST, Some(BARE)).await.unwrap();
     let bare = Place::at(&office.cluster, BARE).await;
+    let least = Place::at(&office.cluster, LEAST).await;
+    let hook = std::fs::read_to_string(ground::script("least_hook.sql")).unwrap();
+    least.admin.batch_execute(&hook).await.unwrap();
     let hooked = Place::at(&office.cluster, OFFICE).await;
     told(&office, &hooked.admin).await;
     office.run(&["hooks", "install"]).await.unwrap();
@@ -124,12 +152,13 @@ pub async fn run(table: &mut Table, full: bool) {
     let _reader = slot(&with_slot).await;
 
     for (script, name, cpu, log) in KINDS {
-        let (mut none, mut hook, mut read) = (vec![], vec![], vec![]);
+        let (mut none, mut hook, mut read, mut little) = (vec![], vec![], vec![], vec![]);
         for round in 0..rounds {
-            for turn in 0..3 {
-                let (place, into) = match (turn + round) % 3 {
+            for turn in 0..4 {
+                let (place, into) = match (turn + round) % 4 {
                     0 => (&bare, &mut none),
                     1 => (&hooked, &mut hook),
+                    2 => (&least, &mut little),
                     _ => (&slotted, &mut read),
                 };
                 place.tidy().await;
@@ -138,7 +167,12 @@ pub async fn run(table: &mut Table, full: bool) {
         }
         let each = |of: &[Ran]| of.iter().map(Ran::cpu_each).collect::<Vec<_>>();
         let rate = |of: &[Ran]| of.iter().map(|r| r.per_second).collect::<Vec<_>>();
-        for (what, of, target) in [("hook", &hook, cpu), ("slot", &read, Target::None)] {
+        let kinds = [
+            ("hook", &hook, cpu),
+            ("least trigger", &little, Target::None),
+            ("slot", &read, Target::None),
+        ];
+        for (what, of, target) in kinds {
             table.ratio(
                 &format!("a. {name}: {what}, server CPU"),
                 format!("{:.0} µs", median(&each(of))),

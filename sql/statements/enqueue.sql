@@ -6,10 +6,10 @@
 -- person must release it; $17 batch series, $18 no storm guard, $19 campaign
 with incoming as materialized (
     select coalesce(m.id, nextval('sicantik_notify.message_id_seq')) as id, m.place, m.event_id, m.xact::xid8 as xact, m.model,
-           m.record_id, m.partner_id, m.partner_name, m.phone, m.context, m.changed_at, m.held as why
+           m.record_id, m.partner_id, m.partner_name, m.phone, m.changed_at, m.held as why
     from unnest($6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::text[],
-                $14::jsonb[], $15::timestamptz[], $16::text[]) with ordinality
-         as m (id, event_id, xact, model, record_id, partner_id, partner_name, phone, context, changed_at, held, place)
+                $15::timestamptz[], $16::text[]) with ordinality
+         as m (id, event_id, xact, model, record_id, partner_id, partner_name, phone, changed_at, held, place)
     -- Not exists: a probe of queue_source_idx for each, whatever the statistics say.
     where (select true from sicantik_notify.queue q
            where q.xact = m.xact::xid8 and q.record_id = m.record_id and q.rule_id = $1::bigint and q.phone = m.phone
@@ -53,7 +53,8 @@ with incoming as materialized (
                                        xact, model, record_id, partner_id, partner_name, phone, context, changed_at, last_error, campaign_id)
     select p.id, case when p.held then 'held' else 'pending' end, not p.held and p.at <= p.now and p.waits is null, p.waits, $3::integer,
            case when p.waits = 'quiet_hours' then p.opens else p.at end, $1::bigint, $2::bigint, $5::text,
-           p.event_id, p.xact, p.model, p.record_id, p.partner_id, p.partner_name, p.phone, p.context, p.changed_at,
+           -- From the array itself: the values are the largest part, and each step above would copy them.
+           p.event_id, p.xact, p.model, p.record_id, p.partner_id, p.partner_name, p.phone, ($14::jsonb[])[p.place], p.changed_at,
            coalesce(p.why, case when p.held then 'storm guard: its rule enqueued more than storm_limit messages in ten minutes' end),
            $19::bigint
     from placed p

@@ -90,7 +90,14 @@ pub async fn evaluate(
         alone: limit <= 1,
     };
     let done = settle(&tx, &prepared, configuration, limits, &taken).await?;
-    finish(tx, &prepared, configuration, &taken, done).await
+    // Both on their way at once.
+    let (stored, deleted) = futures_util::join!(
+        decision::store(&tx, &prepared, &done.decisions),
+        delete(&tx, &prepared, &taken.rows, configuration.keeps_history()),
+    );
+    stored?;
+    deleted?;
+    commit(tx, &taken, done).await
 }
 
 /// Evaluates the events of the oldest record. Where the server refuses to, they are set aside as a whole, in the same transaction: nobody
@@ -113,11 +120,12 @@ pub async fn evaluate_alone(
         deadline: Instant::now() + Duration::from_secs(timeout_seconds),
         alone: true,
     };
-    let work = Box::pin(attempt(
-        &tx,
-        settle(&tx, &prepared, configuration, limits, &taken),
-    ));
-    let done = match work.await? {
+    let work = async {
+        let done = settle(&tx, &prepared, configuration, limits, &taken).await?;
+        decision::store(&tx, &prepared, &done.decisions).await?;
+        Ok(done)
+    };
+    let done = match Box::pin(attempt(&tx, work)).await? {
         Ok(done) => done,
         Err(BatchError::Server(error)) if !error.is_closed() => {
             let error = crate::db::describe(&error);
@@ -129,7 +137,8 @@ pub async fn evaluate_alone(
         }
         Err(error) => return Err(error),
     };
-    finish(tx, &prepared, configuration, &taken, done).await
+    delete(&tx, &prepared, &taken.rows, configuration.keeps_history()).await?;
+    commit(tx, &taken, done).await
 }
 
 async fn begin(
@@ -189,7 +198,6 @@ async fn settle(
         ..
     } = apply::apply(tx, prepared, configuration, taken.now, limits, &taken.changes).await?;
     store_set_aside(tx, &aside).await?;
-    decision::store(tx, prepared, &decisions).await?;
     Ok(Done {
         decisions,
         messages,
@@ -221,15 +229,11 @@ async fn set_all_aside(
     })
 }
 
-/// The events go in the transaction that holds what they came to.
-async fn finish(
+async fn commit(
     tx: deadpool_postgres::Transaction<'_>,
-    prepared: &Prepared,
-    configuration: &Configuration,
     taken: &Taken,
     done: Done,
 ) -> Result<Round, BatchError> {
-    delete(&tx, prepared, &taken.rows, configuration.keeps_history()).await?;
     tx.commit().await?;
     decision::announce(&done.decisions);
     for change in &taken.changes {
