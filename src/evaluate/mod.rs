@@ -194,14 +194,18 @@ impl Evaluator {
         }
     }
 
-    /// One batch; while there is a backlog a second one beside it, of other records: server and daemon have more than one core, and
-    /// would otherwise wait for each other.
+    /// One batch; while there is a backlog two of half the size beside each other, of different records: server and daemon have more than
+    /// one core, and would otherwise wait for each other.
     async fn batches(
         &self,
         client: &mut deadpool_postgres::Client,
         configuration: &Arc<Configuration>,
         state: &mut State,
     ) -> Result<Round, EvaluateError> {
+        let asked = match state.backlog {
+            true => state.pace.records().div_ceil(2),
+            false => state.pace.records(),
+        };
         // Aborted with this round: what is not committed did not happen.
         let mut beside = JoinSet::new();
         if state.backlog {
@@ -211,14 +215,12 @@ impl Evaluator {
                 let Ok(mut client) = other.database.get().await else {
                     return Ok((Round::Idle, pace));
                 };
-                let round = other.batch(&mut client, &configuration, &mut pace).await?;
+                let round = other.batch(&mut client, &configuration, &mut pace, asked).await?;
                 Ok::<_, EvaluateError>((round, pace))
             });
         }
-        let asked = state.pace.records();
-        let own = self.batch(client, configuration, &mut state.pace).await?;
-        state.backlog =
-            matches!(&own, Round::Done(done) if u32::try_from(done.changes).is_ok_and(|n| n >= asked));
+        let own = self.batch(client, configuration, &mut state.pace, asked).await?;
+        state.backlog = matches!(&own, Round::Done(done) if is_full(done, asked));
         match beside.join_next().await {
             None => Ok(own),
             // As if it had happened here: the stage's supervisor reports it and begins anew.
@@ -240,10 +242,11 @@ impl Evaluator {
         client: &mut deadpool_postgres::Client,
         configuration: &Configuration,
         pace: &mut Pace,
+        records: u32,
     ) -> Result<Round, BatchError> {
         let begun = Instant::now();
         let timeout = self.config.batch_timeout_seconds;
-        let round = match Box::pin(batch::evaluate(client, configuration, pace.records(), timeout)).await {
+        let round = match Box::pin(batch::evaluate(client, configuration, records, timeout)).await {
             Err(BatchError::Server(error)) if error.is_closed() => return Err(error.into()),
             Err(error @ BatchError::Stolen { .. }) => return Err(error),
             Err(error) => {
@@ -253,7 +256,7 @@ impl Evaluator {
             }
             Ok(round) => {
                 if let Round::Done(done) = &round {
-                    pace.took(begun.elapsed(), done.changes);
+                    pace.took(begun.elapsed(), is_full(done, records));
                 }
                 round
             }
@@ -352,6 +355,11 @@ impl Evaluator {
         }
         Ok(())
     }
+}
+
+/// Whether a batch got as many records as it asked for: then there may be more.
+fn is_full(done: &batch::Summary, asked: u32) -> bool {
+    u32::try_from(done.changes).is_ok_and(|changes| changes >= asked)
 }
 
 /// Problems of the configuration, as they stand now.

@@ -26,9 +26,8 @@ impl Pace {
         self.records
     }
 
-    /// A batch was evaluated.
-    pub fn took(&mut self, time: Duration, changes: usize) {
-        let full = u32::try_from(changes).is_ok_and(|n| n >= self.records);
+    /// A batch was evaluated; full: it got as many records as it asked for.
+    pub fn took(&mut self, time: Duration, full: bool) {
         if time > BUDGET {
             self.records = (self.records / 2).max(1);
         } else if full && time < BUDGET / 2 {
@@ -58,26 +57,26 @@ mod tests {
     fn slow_batches_shrink_and_quick_full_ones_grow() {
         let (slow, quick) = (Duration::from_secs(3), Duration::from_millis(50));
         let mut pace = Pace::new(500);
-        pace.took(slow, 500);
+        pace.took(slow, true);
         assert_eq!(pace.records(), 250);
-        pace.took(quick, 3);
+        pace.took(quick, false);
         assert_eq!(
             pace.records(),
             250,
             "a small batch says nothing about a large one"
         );
-        pace.took(Duration::from_millis(1500), 250);
+        pace.took(Duration::from_millis(1500), true);
         assert_eq!(pace.records(), 250);
-        pace.took(quick, 250);
-        pace.took(quick, 500);
+        pace.took(quick, true);
+        pace.took(quick, true);
         assert_eq!(pace.records(), 500, "never more than the most");
         pace.failed();
         for doubled in [1, 2, 4, 8] {
             assert_eq!(pace.records(), doubled);
-            pace.took(quick, doubled as usize);
+            pace.took(quick, true);
         }
         for _ in 0..20 {
-            pace.took(slow, 1);
+            pace.took(slow, true);
         }
         assert_eq!(pace.records(), 1, "never less than one");
         assert_eq!(Pace::new(0).records(), 1);

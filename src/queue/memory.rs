@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::claim::Claimed;
 use super::holding::Holding;
 use super::settle::{AttemptEnd, storable};
-use crate::db::ids::{AttemptId, ClaimToken, ProviderId};
+use crate::db::ids::{AttemptId, ClaimToken, MessageId, ProviderId, RecordId, RuleId};
 
-/// Most sends that are remembered, some 30 MB: ten minutes of the quickest account that Meta has.
+/// Most sends that are remembered, some 20 MB: ten minutes of the quickest account that Meta has.
 const MOST: usize = 50_000;
 
 /// The sends of this process.
@@ -27,22 +27,58 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By attempt: their numbers grow.
-    sends: BTreeMap<AttemptId, Send>,
+    /// By attempt: their numbers grow, which leaves the map's nodes half empty; hence boxes.
+    sends: BTreeMap<AttemptId, Box<Send>>,
+    /// Keys of templates and names of models, each kept once.
+    words: BTreeSet<Arc<str>>,
     /// Forgotten for want of room.
     dropped: u64,
     /// What this process was called in `instance`: a reload registers anew.
     names: BTreeSet<i64>,
 }
 
+/// Small: there may be tens of thousands.
 #[derive(Debug)]
 struct Send {
     claim: ClaimToken,
     touched: Instant,
-    /// What does not change, as it is told.
-    facts: Value,
     started_at: DateTime<Utc>,
-    end: Option<AttemptEnd>,
+    message: MessageId,
+    created_at: DateTime<Utc>,
+    provider: ProviderId,
+    kind: &'static str,
+    template_key: Arc<str>,
+    rule: RuleId,
+    phone: Box<str>,
+    xact: Option<Box<str>>,
+    model: Option<Arc<str>>,
+    record: Option<RecordId>,
+    changed_at: Option<DateTime<Utc>>,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct End {
+    outcome: &'static str,
+    http_status: Option<i16>,
+    external_id: Option<Box<str>>,
+    error: Option<Box<str>>,
+    note: Option<Box<str>>,
+    took: Duration,
+}
+
+impl End {
+    fn of(end: &AttemptEnd) -> Self {
+        let words = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_boxed_str());
+        Self {
+            outcome: end.outcome,
+            http_status: end.http_status,
+            external_id: words(&end.external_id),
+            error: words(&end.error),
+            note: words(&end.note),
+            took: end.duration,
+        }
+    }
 }
 
 /// Through whom a message goes.
@@ -51,7 +87,7 @@ pub struct Through<'a> {
     /// Provider.
     pub provider: ProviderId,
     /// meta, fonnte or watzap.
-    pub kind: &'a str,
+    pub kind: &'static str,
     /// Template that is used.
     pub template_key: &'a str,
 }
@@ -67,33 +103,25 @@ impl Memory {
         now: Instant,
     ) {
         let origin = &message.origin;
-        let facts = json!({
-            "attempt_id": attempt,
-            "started_at": started_at,
-            "message_id": message.id,
-            "message_created_at": origin.created_at,
-            "claim_token": message.held.token(),
-            "provider_id": through.provider,
-            "provider_type": through.kind,
-            "template_key": through.template_key,
-            "rule_id": message.rule,
-            "phone": message.phone,
-            "xact": origin.xact,
-            "model": origin.model,
-            "record_id": origin.record,
-            "changed_at": origin.changed_at,
-        });
         let mut inner = self.lock();
-        inner.sends.insert(
-            attempt,
-            Send {
-                claim: message.held.token(),
-                touched: now,
-                facts,
-                started_at,
-                end: None,
-            },
-        );
+        let send = Send {
+            claim: message.held.token(),
+            touched: now,
+            started_at,
+            message: message.id,
+            created_at: origin.created_at,
+            provider: through.provider,
+            kind: through.kind,
+            template_key: inner.word(through.template_key),
+            rule: message.rule,
+            phone: message.phone.as_str().into(),
+            xact: origin.xact.as_deref().map(Into::into),
+            model: origin.model.as_deref().map(|model| inner.word(model)),
+            record: origin.record,
+            changed_at: origin.changed_at,
+            end: None,
+        };
+        inner.sends.insert(attempt, Box::new(send));
         if inner.sends.len() > MOST {
             inner.sends.pop_first();
             inner.dropped += 1;
@@ -107,7 +135,7 @@ impl Memory {
             inner.sends.remove(&attempt);
         } else if let Some(send) = inner.sends.get_mut(&attempt) {
             send.touched = now;
-            send.end = Some(end.clone());
+            send.end = Some(End::of(end));
         }
     }
 
@@ -117,6 +145,7 @@ impl Memory {
         inner.sends.retain(|_, send| {
             now.saturating_duration_since(send.touched) < window || holding.holds(send.claim)
         });
+        inner.words.retain(|word| Arc::strong_count(word) > 1);
         inner.dropped = 0;
     }
 
@@ -139,7 +168,7 @@ impl Memory {
     pub fn report(&self) -> (Value, u64) {
         let inner = self.lock();
         (
-            Value::Array(inner.sends.values().map(Send::told).collect()),
+            inner.sends.iter().map(|(id, send)| send.told(*id)).collect(),
             inner.dropped,
         )
     }
@@ -149,30 +178,50 @@ impl Memory {
     }
 }
 
+impl Inner {
+    fn word(&mut self, text: &str) -> Arc<str> {
+        if let Some(word) = self.words.get(text) {
+            return word.clone();
+        }
+        let word: Arc<str> = text.into();
+        self.words.insert(word.clone());
+        word
+    }
+}
+
 impl Send {
-    fn told(&self) -> Value {
-        let mut told = self.facts.clone();
+    fn told(&self, attempt: AttemptId) -> Value {
         let end = self.end.as_ref();
-        let took = end.map_or(Duration::ZERO, |end| end.duration);
-        let words = |text: Option<&String>| text.map(|text| storable(text));
-        told["outcome"] = json!(end.map_or("uncertain", |end| end.outcome));
-        told["ended_at"] = json!(self.started_at + TimeDelta::from_std(took).unwrap_or_default());
-        told["http_status"] = json!(end.and_then(|end| end.http_status));
-        told["external_id"] = json!(words(end.and_then(|end| end.external_id.as_ref())));
-        told["error"] = match end {
-            Some(end) => json!(words(end.error.as_ref())),
-            None => json!("no answer came"),
-        };
-        told["note"] = json!(words(end.and_then(|end| end.note.as_ref())));
-        told["duration_ms"] = json!(i32::try_from(took.as_millis()).unwrap_or(i32::MAX));
-        told
+        let took = end.map_or(Duration::ZERO, |end| end.took);
+        json!({
+            "attempt_id": attempt,
+            "started_at": self.started_at,
+            "message_id": self.message,
+            "message_created_at": self.created_at,
+            "claim_token": self.claim,
+            "provider_id": self.provider,
+            "provider_type": self.kind,
+            "template_key": &*self.template_key,
+            "rule_id": self.rule,
+            "phone": self.phone,
+            "xact": self.xact,
+            "model": self.model.as_deref(),
+            "record_id": self.record,
+            "changed_at": self.changed_at,
+            "outcome": end.map_or("uncertain", |end| end.outcome),
+            "ended_at": self.started_at + TimeDelta::from_std(took).unwrap_or_default(),
+            "http_status": end.and_then(|end| end.http_status),
+            "external_id": end.and_then(|end| end.external_id.as_deref()),
+            "error": end.map_or(Some("no answer came"), |end| end.error.as_deref()),
+            "note": end.and_then(|end| end.note.as_deref()),
+            "duration_ms": i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::ids::{MessageId, RuleId};
     use crate::queue::claim::{Origin, Retries};
 
     fn message(holding: &Holding, id: i64) -> Claimed {
