@@ -290,6 +290,11 @@ async fn a_message_by_hand_as_the_guide_shows_it() {
             "context must be a JSON object, such as {\"partner_name\": \"Budi\"}".into(),
         ),
         (
+            "enqueue('notify_permit_approved', 10, p_at => '-infinity')".into(),
+            "22023",
+            "the time of a message cannot be infinite".into(),
+        ),
+        (
             "rule_release('nothing')".into(),
             "P0002",
             "there is no rule nothing".into(),

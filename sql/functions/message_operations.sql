@@ -217,6 +217,9 @@ begin
     if jsonb_typeof(p_context) is distinct from 'object' then
         raise exception 'context must be a JSON object, such as {"partner_name": "Budi"}' using errcode = '22023';
     end if;
+    if not isfinite(p_at) then
+        raise exception 'the time of a message cannot be infinite' using errcode = '22023', hint = 'leave it out to send at once';
+    end if;
     select h.* into person from sicantik_notify.host_partner(array[p_partner]) h;
     if person.id is null then
         raise exception 'there is no partner %', p_partner using errcode = 'P0002';

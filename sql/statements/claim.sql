@@ -4,7 +4,7 @@
 -- timeline open: after a failover nothing is claimed before the daemons have told what they sent; what they told waits for
 -- failover_settle and is passed by. The timeline is returned too: the caller gives back what it claimed on one that it has not
 -- reconciled itself. The state is checked again in the outer UPDATE.
--- Index: queue_ready_idx for the candidates, queue_in_flight_idx for the recipients.
+-- Index: queue_ready_idx for the candidates, queue_in_flight_idx and queue_recipient_idx for the recipients.
 -- Two claims must never wait for each other: rows are skipped when locked, and recipients by a lock of their own, because
 -- the unique index queue_in_flight_idx makes a claim wait for another one that took the same recipient, and two such waits
 -- make a deadlock. What the other one has committed since our snapshot fails with 23505: try again.
@@ -63,12 +63,20 @@ with permit as materialized (
                 left join unnest($5::integer[], $6::timestamptz[]) as b (priority, since) on b.priority = k.priority
             ) b
             cross join lateral (
-                select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
+                select q.phone
                 from sicantik_notify.queue q
                 where q.state = 'pending' and q.ready and q.priority = b.priority and q.scheduled_at >= b.since
                   and (select true from sicantik_notify.queue busy where busy.state = 'processing' and busy.phone = q.phone limit 1) is null
                 order by q.scheduled_at, q.id
                 limit 2 * $3::bigint
+            ) found
+            -- That recipient's first message, which may be an older one: nobody's messages overtake each other.
+            cross join lateral (
+                select q.id, q.phone, q.priority, q.scheduled_at, q.rule_id, q.urgent, q.campaign_id
+                from sicantik_notify.queue q
+                where q.state = 'pending' and q.ready and q.phone = found.phone
+                order by q.priority desc, q.scheduled_at, q.id
+                limit 1
             ) near
             where $5::integer[] is not null and (select p.allowed and not p.lost from permit p)
         )

@@ -14,8 +14,8 @@ use tokio_postgres::{Row, Transaction};
 /// What makes the server keep that plan, until the transaction's end.
 pub const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
                         set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
-/// The same as the begin of a transaction.
-const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+/// The same as the begin of a transaction, in the driver's own words: behind a pooler what a session would keep follows them.
+const BEGIN: &str = "START TRANSACTION; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
                      set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 /// Statements in the same transaction are planned with their values again.
 const EACH_ITS_PLAN: &str = "set local plan_cache_mode = force_custom_plan; set local enable_seqscan to default; \
@@ -34,7 +34,10 @@ impl Prepared {
     }
 
     /// The statement in the session of this transaction.
-    async fn get(
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn get(
         &self,
         tx: &Transaction<'_>,
         statement: &str,
@@ -85,7 +88,7 @@ impl Prepared {
 /// Executes a statement with its one plan in a transaction of its own, in one round trip.
 ///
 /// # Errors
-/// The server's; then nothing has happened.
+/// The server's; then nothing has happened, unless the connection was lost while the commit's answer was on its way.
 pub async fn commit_one_plan(
     client: &deadpool_postgres::Client,
     statement: &str,
@@ -109,7 +112,8 @@ pub fn keep_one_plan(tx: &Transaction<'_>) {
     send(tx, ONE_PLAN);
 }
 
-/// Sends commands that cannot fail where the transaction has not, without waiting for the answer: the next statement's tells.
+/// Sends commands that cannot fail where the transaction has not, without waiting for the answer: the next statement's tells. So one must
+/// follow before the commit, which of a failed transaction is a rollback and no error.
 pub fn send(tx: &Transaction<'_>, commands: &str) {
     use futures_util::FutureExt as _;
     // The first poll sends; the answer is then nobody's.

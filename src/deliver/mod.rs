@@ -22,6 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Object;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -183,8 +184,8 @@ impl Deliverer {
         }
     }
 
-    /// One round: what is due, and housekeeping once a second, before it only where nothing may be claimed yet. True: there may be more to
-    /// do at once.
+    /// One round: what is due, and then housekeeping, once a second, or every two while there is much to do; before it where nothing may be
+    /// claimed yet, or the last round failed. True: there may be more to do at once.
     async fn round(&self, work: &mut Work) -> Result<bool, DeliverError> {
         while let Some(ended) = work.calls.try_join_next() {
             report_panic(ended);
@@ -195,20 +196,27 @@ impl Deliverer {
         if !self.config.enabled || !work.gate.is_open() {
             return Ok(false);
         }
-        let moved = self.step(work).await?;
+        let moved = match self.step(work).await {
+            Ok(moved) => moved,
+            Err(error) => {
+                // House is kept before the next one: another server may have taken over.
+                work.kept_house = None;
+                return Err(error);
+            }
+        };
         let interval = if moved { 2 * HOUSEKEEPING } else { HOUSEKEEPING };
         // What has become due by it goes at once.
         Ok(self.keep_house_in_time(work, interval).await? || moved)
     }
 
-    /// Keeps house where that was last done so long ago; whether it was done.
+    /// Keeps house where that was last done so long ago. True: messages may have become due by it.
     async fn keep_house_in_time(&self, work: &mut Work, interval: Duration) -> Result<bool, DeliverError> {
         if work.kept_house.is_some_and(|at| at.elapsed() < interval) {
             return Ok(false);
         }
-        self.keep_house(work).await?;
+        let due = self.keep_house(work).await?;
         work.kept_house = Some(Instant::now());
-        Ok(true)
+        Ok(due)
     }
 
     /// Records the attempts of the next messages and claims those after them, both at the same time, and starts the calls. True: there may
@@ -228,19 +236,34 @@ impl Deliverer {
         let mut lookout = std::mem::take(&mut work.lookout);
         let (begun, claimed) = tokio::join!(self.begin(work, next), self.claim(wanted, &mut lookout));
         work.lookout = lookout;
-        let taken = self.take_in(work, claimed?).await?;
-        begun?;
+        let taken = match claimed {
+            Ok(Some((client, claimed))) => self.take_in(work, &client, claimed).await,
+            Ok(None) => Ok(false),
+            Err(error) => Err(error),
+        };
+        let taken = match (begun, taken) {
+            (Err(error), taken) => {
+                if let Err(other) = taken {
+                    tracing::error!(error = %other, "Claiming failed too.");
+                }
+                return Err(error);
+            }
+            (Ok(()), taken) => taken?,
+        };
         // Where nothing waits, the claim has just found that there is nothing more.
         Ok(taken || (any && !work.waiting.is_empty()))
     }
 
-    async fn keep_house(&self, work: &mut Work) -> Result<(), DeliverError> {
+    /// True: messages may have become due.
+    async fn keep_house(&self, work: &mut Work) -> Result<bool, DeliverError> {
         let mut client = self.database.get().await?;
         // Before anything is taken over: what the last seconds of an old primary held is not to be judged by what stands here.
         if !work.gate.pass(&mut client, Instant::now()).await? {
-            return Ok(());
+            return Ok(false);
         }
+        let mut due = false;
         for lost in recover(&client, self.config.dead_after(), self.instance, &self.holding).await? {
+            due = true;
             if lost.uncertain {
                 tracing::warn!(
                     QUEUE_ID = lost.id.0,
@@ -262,25 +285,25 @@ impl Deliverer {
             .await?
             .get(0);
         if work.configuration != Some(version) {
-            retry_provider(&client).await?;
+            due |= retry_provider(&client).await? > 0;
             work.configuration = Some(version);
             work.changed = Instant::now();
         }
         if work.changed.elapsed() < AFTERMATH {
-            park(&client).await?;
+            due |= park(&client).await?;
         }
-        promote(&client).await?;
-        admit(&client).await?;
+        due |= promote(&client).await? > 0;
+        due |= admit(&client).await? > 0;
         if self.config.enabled {
             self.read_directory(work, &client).await?;
             if work.recovered.is_some_and(|at| at.elapsed() < LATECOMERS) {
-                retry_provider(&client).await?;
+                due |= retry_provider(&client).await? > 0;
             }
             work.caretaker
                 .look(&client, &self.arming, &work.directory)
                 .await?;
         }
-        Ok(())
+        Ok(due)
     }
 
     async fn read_directory(
@@ -303,9 +326,14 @@ impl Deliverer {
         Ok(())
     }
 
-    async fn claim(&self, wanted: usize, lookout: &mut Lookout) -> Result<Vec<Claimed>, DeliverError> {
+    /// Claims; the connection is handed on with what was claimed, so that the next step need not wait for one.
+    async fn claim(
+        &self,
+        wanted: usize,
+        lookout: &mut Lookout,
+    ) -> Result<Option<(Object, Vec<Claimed>)>, DeliverError> {
         if wanted == 0 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let client = self.database.get().await?;
         let lease = Duration::from_secs(self.config.lease_seconds);
@@ -321,27 +349,28 @@ impl Deliverer {
         )
         .await?;
         metrics::stage("claim", begun.elapsed());
-        Ok(claimed)
+        Ok((!claimed.is_empty()).then_some((client, claimed)))
     }
 
-    /// What was claimed gets its routes and waits. False: nothing was.
-    async fn take_in(&self, work: &mut Work, claimed: Vec<Claimed>) -> Result<bool, DeliverError> {
-        if claimed.is_empty() {
-            return Ok(false);
-        }
-        let client = self.database.get().await?;
+    /// What was claimed gets its routes and waits. True: there may be more.
+    async fn take_in(
+        &self,
+        work: &mut Work,
+        client: &Object,
+        claimed: Vec<Claimed>,
+    ) -> Result<bool, DeliverError> {
         let ids: Vec<_> = claimed.iter().map(|m| (m.id, m.held.token())).collect();
         if !claimed.iter().all(|m| work.gate.admits(m.timeline)) {
             work.gate.shut();
             work.kept_house = None;
-            hand_back(&client, &ids).await?;
+            hand_back(client, &ids).await?;
             return Ok(true);
         }
-        let (routed, settled) = match self.route(work, &client, claimed).await {
+        let (routed, settled) = match self.route(work, client, claimed).await {
             Ok(routed) => routed,
             Err(error) => {
                 // Nothing was begun. Where this fails too, their lease ends: nobody holds them any more.
-                let _ = hand_back(&client, &ids).await;
+                let _ = hand_back(client, &ids).await;
                 return Err(error.into());
             }
         };

@@ -247,7 +247,7 @@ async fn commit(
     }))
 }
 
-/// Events of records that nobody else has, with the version of the configuration and the moment of their claim.
+/// Events of records that nobody else has, with the version of the configuration and the moment after their claim.
 type Claimed = (Vec<tokio_postgres::Row>, i64, DateTime<Utc>);
 
 async fn claim(
@@ -268,11 +268,10 @@ async fn claim(
     // A new statement, hence a new snapshot: what the last holder of these shards deleted is gone in it.
     let limit = i64::from(limit);
     let values: &[&(dyn ToSql + Sync)] = &[&look, &shards, &limit];
-    let (rows, at) = futures_util::try_join!(
-        prepared.query(tx, sql::EVENT_CLAIM.sql, values),
-        prepared.query(tx, AT, &[]),
-    )?;
-    let Some(at) = at.first() else { return Ok(None) };
+    let claim = prepared.get(tx, sql::EVENT_CLAIM.sql).await?;
+    let at = prepared.get(tx, AT).await?;
+    // In this order: a version that is read before the events could be too old for them.
+    let (rows, at) = futures_util::try_join!(tx.query(&claim, values), tx.query_one(&at, &[]))?;
     Ok((!rows.is_empty()).then_some((rows, at.get(0), at.get(1))))
 }
 

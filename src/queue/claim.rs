@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
@@ -129,11 +130,11 @@ pub async fn claim(
         match commit_one_plan(client, sql::CLAIM.sql, values).await {
             Ok(rows) => {
                 let took = begun.elapsed();
-                let messages = rows
-                    .iter()
-                    .map(|row| (row.get("priority"), row.get("scheduled_at")));
-                lookout.found(&bounds, begun, took, messages);
-                return Ok(rows.iter().map(|row| claimed(row, holding)).collect());
+                let claimed = rows.iter().map(|row| claimed(row, holding)).collect();
+                // An infinite time is none that a look could begin at.
+                let place = |row: &Row| Some((row.get("priority"), row.try_get("scheduled_at").ok()?));
+                lookout.found(&bounds, begun, took, rows.len(), rows.iter().filter_map(place));
+                return Ok(claimed);
             }
             // Another instance claimed the same recipient since our snapshot. Smaller, so that it cannot go on for long.
             Err(e) if e.code() == Some(&SqlState::UNIQUE_VIOLATION) && limit > 1 => {
@@ -145,7 +146,7 @@ pub async fn claim(
     }
 }
 
-fn claimed(row: &tokio_postgres::Row, holding: &Holding) -> Claimed {
+fn claimed(row: &Row, holding: &Holding) -> Claimed {
     Claimed {
         id: MessageId(row.get("id")),
         held: holding.hold(ClaimToken(row.get("claim_token"))),
@@ -276,16 +277,20 @@ pub async fn skip_listed(
     Ok(rows.iter().map(|r| MessageId(r.get(0))).collect())
 }
 
-/// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment.
+/// Parks the messages of inactive rules and brings those of active ones back, where a rule was switched at the same moment. Whether there
+/// were any.
 ///
 /// # Errors
 /// The server's.
-pub async fn park(client: &deadpool_postgres::Client) -> Result<(), tokio_postgres::Error> {
+pub async fn park(client: &deadpool_postgres::Client) -> Result<bool, tokio_postgres::Error> {
+    let mut any = false;
     while !commit_one_plan(client, sql::PARK_INACTIVE.sql, &[&PROMOTE_BATCH])
         .await?
         .is_empty()
-    {}
-    Ok(())
+    {
+        any = true;
+    }
+    Ok(any)
 }
 
 /// Lets some of the messages that wait for a provider try again at once. Returns how many.

@@ -3,7 +3,8 @@
 //! message that has gone since, and takes a hundred times as long.
 //!
 //! So, while looks are measured to be slow, most of them begin, for each priority, where the last one found its first message. That is a
-//! hint and may miss something: what became ready with an older time. A look at everything comes again and again, as often as a
+//! hint and may miss something: what became ready with an older time. (Not the order of one recipient's messages: the claim takes the
+//! first of each that it meets.) A look at everything comes again and again, as often as a
 //! twentieth of the time allows, and at least every ten seconds.
 
 use std::collections::BTreeMap;
@@ -70,17 +71,18 @@ impl Lookout {
         (least * SHARE).clamp(OFTEN, SELDOM)
     }
 
-    /// What a look that began at `begun` has found: priority and time of each message.
+    /// What a look that began at `begun` has found: how many messages, and priority and time of those that have one.
     pub(super) fn found(
         &mut self,
         bounds: &Bounds,
         begun: Instant,
         took: Duration,
+        claimed: usize,
         messages: impl Iterator<Item = (i32, DateTime<Utc>)>,
     ) {
-        let (mut first, mut claimed) = (BTreeMap::<i32, DateTime<Utc>>::new(), 0_u32);
+        let claimed = u32::try_from(claimed).unwrap_or(u32::MAX);
+        let mut first = BTreeMap::<i32, DateTime<Utc>>::new();
         for (priority, at) in messages {
-            claimed += 1;
             first
                 .entry(priority)
                 .and_modify(|f| *f = at.min(*f))
@@ -88,7 +90,7 @@ impl Lookout {
         }
         if bounds.priorities.is_none() {
             self.everything = Some(begun);
-            if took > SLOW + SLOW_EACH * claimed {
+            if took > SLOW + SLOW_EACH.saturating_mul(claimed) {
                 self.slow.push(took);
                 if self.slow.len() > IN_A_ROW {
                     self.slow.remove(0);
@@ -120,7 +122,7 @@ mod tests {
     /// Looks at everything that each took long, and found nothing.
     fn slow(lookout: &mut Lookout, begun: Instant, times: usize) {
         for _ in 0..times {
-            lookout.found(&Bounds::default(), begun, LONG, std::iter::empty());
+            lookout.found(&Bounds::default(), begun, LONG, 0, std::iter::empty());
         }
     }
 
@@ -134,6 +136,7 @@ mod tests {
             &Bounds::default(),
             now,
             Duration::from_millis(1),
+            0,
             std::iter::empty(),
         );
         slow(&mut lookout, now, IN_A_ROW - 1);
@@ -144,7 +147,7 @@ mod tests {
     fn many_messages_may_take_their_time() {
         let (mut lookout, now) = (Lookout::default(), Instant::now());
         for _ in 0..IN_A_ROW {
-            lookout.found(&Bounds::default(), now, LONG, (0..500).map(|n| (5, at(n))));
+            lookout.found(&Bounds::default(), now, LONG, 500, (0..500).map(|n| (5, at(n))));
         }
         assert_eq!(lookout.bounds(now), Bounds::default());
     }
@@ -156,13 +159,14 @@ mod tests {
             &Bounds::default(),
             now,
             LONG,
+            3,
             [(9, at(50)), (5, at(7)), (5, at(3))].into_iter(),
         );
         slow(&mut lookout, now, IN_A_ROW);
         let bounds = lookout.bounds(now);
         assert_eq!(bounds.priorities, Some(vec![5, 9]));
         assert_eq!(bounds.since, [None, None]);
-        lookout.found(&bounds, now, LONG, [(5, at(80)), (5, at(70))].into_iter());
+        lookout.found(&bounds, now, LONG, 2, [(5, at(80)), (5, at(70))].into_iter());
         let bounds = lookout.bounds(now + Duration::from_millis(500));
         assert_eq!(bounds.since, [Some(at(70)), None]);
         assert!((bounds.seconds - 3.5).abs() < 0.01);
@@ -180,6 +184,7 @@ mod tests {
                 &Bounds::default(),
                 now,
                 Duration::from_secs(5),
+                0,
                 std::iter::empty(),
             );
         }
