@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::leader::{LeaderError, Term, hold};
@@ -82,6 +83,18 @@ pub enum JobError {
     /// This binary does not know it.
     #[error("this version of sicantik-notifyd has no job {0}; upgrade it, or delete the row of cron_job")]
     Unknown(String),
+}
+
+impl JobError {
+    /// Somebody held a lock for too long: mostly another job, which is over in a moment.
+    pub fn waited_for_a_lock(&self) -> bool {
+        match self {
+            Self::Server(error) | Self::Leader(LeaderError::Server(error)) => {
+                error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Runs a job.

@@ -22,6 +22,8 @@ const AT_ONCE: usize = 2;
 
 /// Before the end of a run is written once more.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After a job failed for a lock for the first time: jobs that begin together may meet.
+const AFTER_A_LOCK: Duration = Duration::from_secs(5);
 
 /// Runs jobs. Dropping it ends what runs.
 pub(super) struct Runner {
@@ -330,7 +332,11 @@ impl Ended {
                 outcome,
                 error: None,
             },
-            Err(error) => Self::failed(state, term.number(), error.to_string()),
+            Err(error) => {
+                let mut ended = Self::failed(state, term.number(), error.to_string());
+                ended.outcome.again = error.waited_for_a_lock().then_some(AFTER_A_LOCK);
+                ended
+            }
         }
     }
 
