@@ -11,12 +11,17 @@ use deadpool_postgres::StatementCache;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Transaction};
 
+macro_rules! one_plan {
+    () => {
+        "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; set local enable_bitmapscan = off; \
+         set local enable_sort = off; set local jit = off"
+    };
+}
+
 /// What makes the server keep that plan, until the transaction's end.
-pub const ONE_PLAN: &str = "set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-                        set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
+pub const ONE_PLAN: &str = one_plan!();
 /// The same as the begin of a transaction, in the driver's own words: behind a pooler what a session would keep follows them.
-const BEGIN: &str = "START TRANSACTION; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-                     set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
+const BEGIN: &str = concat!("START TRANSACTION; ", one_plan!());
 /// Statements in the same transaction are planned with their values again.
 const EACH_ITS_PLAN: &str = "set local plan_cache_mode = force_custom_plan; set local enable_seqscan to default; \
                              set local enable_bitmapscan to default; set local enable_sort to default";

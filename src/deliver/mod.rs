@@ -165,8 +165,8 @@ impl Deliverer {
         let _ = settler.await;
     }
 
-    /// Waits for something to do. A call that ends is that only where another message waits for its place: the last claim left nothing,
-    /// and the settler wakes us when recipients are free.
+    /// Waits for something to do. A call that ends is that only where another message waits for its place: the last claim found nothing
+    /// more, and the settler wakes us when recipients are free.
     async fn rest(&self, work: &mut Work, pause: Duration, stop: &CancellationToken) {
         let until = tokio::time::Instant::now() + pause;
         loop {

@@ -168,9 +168,9 @@ impl Evaluator {
             return Ok(true);
         };
         if state.retried.is_none_or(|at| at.elapsed() >= RETRYING) {
-            let retry = client.prepare_cached(sql::EVENT_RETRY.sql).await?;
+            // Planned anew each time: a plan that is kept would be one for the few that there mostly are.
             let most = i64::from(self.config.batch_records);
-            client.execute(&retry, &[&most]).await?;
+            client.execute(sql::EVENT_RETRY.sql, &[&most]).await?;
             state.retried = Some(Instant::now());
         }
         let round = self.batches(&mut client, &configuration, state).await?;
